@@ -1,0 +1,325 @@
+"""Every setting of the service: its default, its bounds, and how it is read from the environment.
+
+Edit a default here, or set an environment variable of the same name; the variable wins. A secret may also come
+from a file: `SECRET_KEY_FILE=/run/secrets/key`. `load()` reports every bad value at once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+# --- Redis: where everything is kept -----------------------------------------------------------------------------
+REDIS_HOST: str | None = None  # None: localhost, and start.py starts an embedded server when none answers there
+REDIS_PORT = 6379
+REDIS_PASSWORD: str | None = None
+REDIS_DB = 0
+REDIS_URL: str | None = None  # redis://… or rediss://…; wins over the four above
+
+# --- API ---------------------------------------------------------------------------------------------------------
+FLASK_ENV = "development"  # or "production"
+DEBUG = False
+API_HOST = "127.0.0.1"
+API_PORT = 5000
+API_THREADS = 64  # requests answered at once
+SECRET_KEY: str | None = None  # production refuses to start without it
+JWT_SECRET_KEY: str | None = None  # production refuses to start without it
+AUTH_REQUIRED: bool | None = None  # None: no in development, yes in production
+ALLOW_ANONYMOUS_NETWORK = False  # allows AUTH_REQUIRED=false on an address that is not loopback
+ADMIN_USERNAME = "admin"
+ADMIN_PASSWORD: str | None = None
+JWT_ACCESS_SECONDS = 900  # how long an access token is good for
+JWT_REFRESH_SECONDS = 1_209_600  # how long a refresh token is good for
+MAX_BODY_BYTES = 1_048_576  # largest request body
+
+# --- Flower ------------------------------------------------------------------------------------------------------
+FLOWER_HOST = "127.0.0.1"
+FLOWER_PORT = 5555
+FLOWER_BASIC_AUTH: str | None = None  # user:password; None: start.py makes one and keeps it in DATA_DIR
+
+# --- Files -------------------------------------------------------------------------------------------------------
+DATA_DIR = "./var"
+LOG_DIR = "./logs"
+LOG_LEVEL = "INFO"
+LOG_MAX_BYTES = 10_485_760
+LOG_BACKUP_COUNT = 5
+
+# --- Tasks and workers -------------------------------------------------------------------------------------------
+TASK_TIMEOUT = 1800  # most seconds a task may ask for, and what a code task gets that asks for none
+MAX_CONCURRENT_TASKS = 200  # runs at once in one worker process
+SANDBOX_CONCURRENCY: int | None = None  # code runs at once in one worker process; None: one for each core
+GRACE_SECONDS = 10.0  # how long a stopping worker lets its runs go on before it gives them back
+RESULT_TTL = 604_800  # seconds a finished task is kept
+RUN_HISTORY = 100  # runs kept for each scheduled task
+MAX_RESULT_BYTES = 1_048_576  # largest result of a run, as JSON
+MAX_OUTPUT_BYTES = 262_144  # stdout and stderr kept for a run, each
+
+# --- Sandbox -----------------------------------------------------------------------------------------------------
+SANDBOX_MEMORY_MB = 256
+SANDBOX_CPU_SECONDS = 60
+SANDBOX_EXTRA_MODULES: tuple[str, ...] = ()  # further reviewed modules that user code may import
+
+# --- HTTP tasks --------------------------------------------------------------------------------------------------
+HTTP_ALLOWED_NETWORKS: tuple[str, ...] = ()  # CIDRs that HTTP tasks may reach besides the public internet
+HTTP_MAX_RESPONSE_BYTES = 1_048_576
+
+SECRET_NAMES = (
+    "REDIS_PASSWORD",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "JWT_SECRET_KEY",
+    "ADMIN_PASSWORD",
+    "FLOWER_BASIC_AUTH",
+)
+MIN_SECRET_LENGTH = 16
+WELL_KNOWN_SECRETS = frozenset(
+    {"your-secret-key", "your-jwt-secret-key", "dev-secret-key", "super-secret-key", "change-me-in-production"}
+)
+LOOPBACK_NAMES = ("localhost", "")
+
+
+class InvalidSettings(Exception):
+    """At least one setting is wrong; the message names each, a line each."""
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+#: A comma-separated list in the environment.
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Reads `NAME` from the file that `NAME_FILE` points at, for secrets only."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Not used: `__call__` returns all values together."""
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        """The secrets found in files. Raises InvalidSettings where a named file cannot be read."""
+        found: dict[str, Any] = {}
+        for name in SECRET_NAMES:
+            path = os.environ.get(f"{name}_FILE")
+            if not path or os.environ.get(name):
+                continue
+            try:
+                found[name.lower()] = Path(path).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise InvalidSettings(f"  {name}_FILE: cannot read {path} ({error.strerror}).") from None
+        return found
+
+
+class Settings(BaseSettings):
+    """All settings, validated once and never changed. Read with `load()`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, validate_default=True, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    redis_host: str | None = REDIS_HOST
+    redis_port: Port = REDIS_PORT
+    redis_password: SecretStr | None = Field(default=REDIS_PASSWORD)  # type: ignore[assignment]
+    redis_db: int = Field(default=REDIS_DB, ge=0, le=15)
+    redis_url: SecretStr | None = Field(default=REDIS_URL)  # type: ignore[assignment]
+
+    flask_env: Literal["development", "production"] = FLASK_ENV  # type: ignore[assignment]
+    debug: bool = DEBUG
+    api_host: str = API_HOST
+    api_port: Port = API_PORT
+    api_threads: int = Field(default=API_THREADS, ge=2, le=1000)
+    secret_key: SecretStr | None = Field(default=SECRET_KEY)  # type: ignore[assignment]
+    jwt_secret_key: SecretStr | None = Field(default=JWT_SECRET_KEY)  # type: ignore[assignment]
+    auth_required: bool | None = AUTH_REQUIRED
+    allow_anonymous_network: bool = ALLOW_ANONYMOUS_NETWORK
+    admin_username: str = Field(default=ADMIN_USERNAME, min_length=1, max_length=100)
+    admin_password: SecretStr | None = Field(default=ADMIN_PASSWORD)  # type: ignore[assignment]
+    jwt_access_seconds: int = Field(default=JWT_ACCESS_SECONDS, ge=10, le=86_400)
+    jwt_refresh_seconds: int = Field(default=JWT_REFRESH_SECONDS, ge=60, le=31_536_000)
+    max_body_bytes: int = Field(default=MAX_BODY_BYTES, ge=1024, le=104_857_600)
+
+    flower_host: str = FLOWER_HOST
+    flower_port: Port = FLOWER_PORT
+    flower_basic_auth: SecretStr | None = Field(default=FLOWER_BASIC_AUTH)  # type: ignore[assignment]
+
+    data_dir: Path = Path(DATA_DIR)
+    log_dir: Path = Path(LOG_DIR)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = LOG_LEVEL  # type: ignore[assignment]
+    log_max_bytes: int = Field(default=LOG_MAX_BYTES, ge=10_000)
+    log_backup_count: int = Field(default=LOG_BACKUP_COUNT, ge=0, le=100)
+
+    task_timeout: float = Field(default=TASK_TIMEOUT, gt=0, le=604_800, allow_inf_nan=False)
+    max_concurrent_tasks: int = Field(default=MAX_CONCURRENT_TASKS, ge=1, le=2000)
+    sandbox_concurrency: int | None = Field(default=SANDBOX_CONCURRENCY, ge=1, le=512)
+    grace_seconds: float = Field(default=GRACE_SECONDS, ge=0, le=3600, allow_inf_nan=False)
+    result_ttl: int = Field(default=RESULT_TTL, ge=60)
+    run_history: int = Field(default=RUN_HISTORY, ge=1, le=10_000)
+    max_result_bytes: int = Field(default=MAX_RESULT_BYTES, ge=1024, le=67_108_864)
+    max_output_bytes: int = Field(default=MAX_OUTPUT_BYTES, ge=0, le=67_108_864)
+
+    sandbox_memory_mb: int = Field(default=SANDBOX_MEMORY_MB, ge=16, le=65_536)
+    sandbox_cpu_seconds: int = Field(default=SANDBOX_CPU_SECONDS, ge=1, le=86_400)
+    sandbox_extra_modules: Words = SANDBOX_EXTRA_MODULES
+
+    http_allowed_networks: Networks = Field(default=HTTP_ALLOWED_NETWORKS)  # type: ignore[assignment]
+    http_max_response_bytes: int = Field(default=HTTP_MAX_RESPONSE_BYTES, ge=1024, le=67_108_864)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first (tests), then the environment, then `NAME_FILE`."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+            raise ValueError("must look like redis://host:6379/0 or rediss://host:6379/0")
+        return value
+
+    @field_validator("flower_basic_auth")
+    @classmethod
+    def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not all(value.get_secret_value().partition(":")[::2]):
+            raise ValueError("must be user:password")
+        return value
+
+    @field_validator("data_dir", "log_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _safe_together(self) -> Settings:
+        problems = [*self._missing_secrets(), *self._open_doors()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _missing_secrets(self) -> list[str]:
+        if not self.production:
+            return []
+        problems = []
+        for name in ("SECRET_KEY", "JWT_SECRET_KEY"):
+            secret: SecretStr | None = getattr(self, name.lower())
+            fault = secret_fault(secret.get_secret_value() if secret else None)
+            if fault:
+                problems.append(f"{name}: {fault} Make one with: openssl rand -hex 32")
+        if self.auth_is_required and self.admin_password is None:
+            problems.append("ADMIN_PASSWORD: must be set in production, or nobody could log in.")
+        return problems
+
+    def _open_doors(self) -> list[str]:
+        if self.auth_is_required or self.allow_anonymous_network or is_loopback(self.api_host):
+            return []
+        return [
+            f"AUTH_REQUIRED: false is refused while API_HOST={self.api_host} can be reached from the network. "
+            "Set AUTH_REQUIRED=true, or API_HOST=127.0.0.1, or ALLOW_ANONYMOUS_NETWORK=true if you mean it."
+        ]
+
+    @property
+    def production(self) -> bool:
+        """Whether FLASK_ENV is `production`."""
+        return self.flask_env == "production"
+
+    @property
+    def auth_is_required(self) -> bool:
+        """Whether a token is needed: AUTH_REQUIRED, by default only in production."""
+        return self.production if self.auth_required is None else self.auth_required
+
+    @property
+    def redis_is_given(self) -> bool:
+        """Whether the operator named a Redis, so that none may be started instead."""
+        return self.redis_host is not None or self.redis_url is not None
+
+    @property
+    def redis_address(self) -> str:
+        """The Redis URL, with its password: never print it, print `redis_shown`."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        password = f":{quote(self.redis_password.get_secret_value(), safe='')}@" if self.redis_password else ""
+        return f"redis://{password}{self.redis_host or 'localhost'}:{self.redis_port}/{self.redis_db}"
+
+    @property
+    def redis_shown(self) -> str:
+        """Host and port of Redis, fit for messages and logs."""
+        parts = urlsplit(self.redis_address)
+        return f"{parts.hostname}:{parts.port or 6379}"
+
+    @property
+    def code_slots(self) -> int:
+        """Code runs at once in one worker process."""
+        return min(self.sandbox_concurrency or os.cpu_count() or 1, self.max_concurrent_tasks)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` names this machine only."""
+    if host in LOOPBACK_NAMES:
+        return host == "localhost"
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def secret_fault(secret: str | None) -> str | None:
+    """What is wrong with a secret, as a sentence, or None where it will do."""
+    if not secret:
+        return "must be set in production."
+    if secret.lower() in WELL_KNOWN_SECRETS or len(set(secret)) < 5:
+        return "is a well-known or trivial value."
+    if len(secret) < MIN_SECRET_LENGTH:
+        return f"is too short: at least {MIN_SECRET_LENGTH} characters."
+    return None
+
+
+def load(**over: Any) -> Settings:
+    """The settings of this process, from the environment and the defaults above.
+
+    Keyword arguments win over both. Raises InvalidSettings, naming every setting that is wrong.
+    """
+    try:
+        return Settings(**over)
+    except ValidationError as error:
+        lines = [line for problem in error.errors() for line in _explain(problem)]
+        raise InvalidSettings("\n".join(lines)) from None
+
+
+def _explain(problem: Mapping[str, Any]) -> list[str]:
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return [f"  {line}" for line in message.splitlines()]
+    place = "".join(f"[{part}]" for part in problem["loc"][1:])
+    return [f"  {str(problem['loc'][0]).upper()}{place}: {message}"]

@@ -1,0 +1,97 @@
+"""What can go wrong, as the domain sees it.
+
+ServiceError
+├─ InvalidTask        the submission breaks a rule; one FieldProblem for each
+├─ TaskNotFound       no task with that id
+├─ RunNotFound        the task has no such run
+├─ IllegalMove        the task is in a status that does not allow this
+├─ NotAllowed         who asks may not do this
+├─ TooMuch            too large, too many, too often
+└─ StoreUnavailable   Redis does not answer
+
+HTTP statuses are not known here: api/errors.py holds the one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldProblem:
+    """One thing wrong with one submitted field."""
+
+    #: JSON Pointer (RFC 6901) to the field, "" for the whole body.
+    pointer: str
+    #: Stable machine word, such as `missing` or `import_not_allowed`.
+    code: str
+    #: One plain sentence for a person.
+    message: str
+    #: Position in `function_code`, counted from 1, where the problem is in code.
+    line: int | None = None
+    column: int | None = None
+
+
+class ServiceError(Exception):
+    """Base of everything that a caller may be told about."""
+
+    code = "service_error"
+
+    def __init__(self, message: str, *, code: str | None = None, details: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.details = details
+
+
+class InvalidTask(ServiceError):
+    """The submission breaks at least one rule; nothing was stored."""
+
+    code = "invalid_task"
+
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+        count = len(problems)
+        super().__init__(f"{count} field{'s' if count != 1 else ''} of the task cannot be accepted.")
+        self.problems = tuple(problems)
+
+
+class TaskNotFound(ServiceError):
+    """No task has this id."""
+
+    code = "task_not_found"
+
+
+class RunNotFound(ServiceError):
+    """The task has no run with this id."""
+
+    code = "run_not_found"
+
+
+class IllegalMove(ServiceError):
+    """The task's status does not allow this."""
+
+    code = "illegal_move"
+
+
+class NotAllowed(ServiceError):
+    """Who asks is unknown, or may not do this."""
+
+    code = "not_allowed"
+
+
+class TooMuch(ServiceError):
+    """Too large, too many or too often; `retry_after` is in seconds where waiting helps."""
+
+    code = "too_much"
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after: int | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
+class StoreUnavailable(ServiceError):
+    """Redis does not answer, or refuses to write."""
+
+    code = "store_unavailable"

@@ -1,0 +1,84 @@
+"""The line between a run and whoever watches it: output goes out, a stop comes in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+Stream = Literal["stdout", "stderr"]
+
+
+class Report:
+    """Collects what one attempt prints and tells it when to stop. Safe to use from several threads.
+
+    The kinds write to it and register how they are interrupted; the worker reads it and calls `stop`.
+    """
+
+    def __init__(self, max_output_bytes: int) -> None:
+        self._max = max_output_bytes
+        self._lock = threading.Lock()
+        self._kept: dict[Stream, list[str]] = {"stdout": [], "stderr": []}
+        self._size: dict[Stream, int] = {"stdout": 0, "stderr": 0}
+        self._callbacks: list[Callable[[], None]] = []
+        self._stop_reason: str | None = None
+        #: True once output was dropped because a stream was full.
+        self.truncated = False
+        #: What the attempt cost, as far as its kind can tell: `wall` and `cpu` in seconds, `peak_memory` in bytes.
+        self.usage: dict[str, Any] = {}
+
+    @property
+    def stdout(self) -> str:
+        """What was written to stdout so far, at most `max_output_bytes` of UTF-8."""
+        return "".join(self._kept["stdout"])
+
+    @property
+    def stderr(self) -> str:
+        """What was written to stderr so far, at most `max_output_bytes` of UTF-8."""
+        return "".join(self._kept["stderr"])
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the attempt must end now (`stopped`, `shutdown`, `lease_lost`), or None while it may go on."""
+        return self._stop_reason
+
+    def output(self, stream: Stream, text: str) -> None:
+        """Keep `text`; past the cap the rest is dropped and `truncated` is set. Never raises for volume."""
+        data = text.encode("utf-8", "replace")
+        with self._lock:
+            room = self._max - self._size[stream]
+            if len(data) > room:
+                self.truncated = True
+                data = data[: max(room, 0)]
+                text = data.decode("utf-8", "ignore")
+            self._size[stream] += len(data)
+            if text:
+                self._kept[stream].append(text)
+
+    def stop(self, reason: str) -> None:
+        """Ask the attempt to end: every registered callback is called once, in this thread. Later calls do nothing."""
+        with self._lock:
+            if self._stop_reason is not None:
+                return
+            self._stop_reason = reason
+            callbacks = list(self._callbacks)
+        for callback in callbacks:
+            callback()
+
+    @contextmanager
+    def on_stop(self, callback: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, `callback` is how it is interrupted; called at once if a stop came already.
+
+        `callback` must be quick, must not raise, and may be called from any thread.
+        """
+        with self._lock:
+            self._callbacks.append(callback)
+            already = self._stop_reason is not None
+        try:
+            if already:
+                callback()
+            yield
+        finally:
+            with self._lock:
+                self._callbacks.remove(callback)
