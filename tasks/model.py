@@ -59,8 +59,10 @@ RUN_MOVES: Mapping[Status, frozenset[Status]] = {
 
 #: The same for a task of type `scheduled`. An immediate or delayed task has the status of its one run.
 SCHEDULE_MOVES: Mapping[Status, frozenset[Status]] = {
-    S.SCHEDULED: frozenset({S.PAUSED, S.COMPLETED, S.STOPPED}),
-    S.PAUSED: frozenset({S.SCHEDULED, S.COMPLETED, S.STOPPED}),
+    S.SCHEDULED: frozenset({S.PAUSED, S.COMPLETED, S.STOPPING, S.STOPPED}),
+    S.PAUSED: frozenset({S.SCHEDULED, S.COMPLETED, S.STOPPING, S.STOPPED}),
+    S.COMPLETED: frozenset({S.STOPPING}),
+    S.STOPPING: frozenset({S.STOPPED}),
 }
 
 #: Statuses of a run that has ended.

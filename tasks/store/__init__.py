@@ -1,0 +1,7 @@
+"""The Redis side: every key, every script, nothing else."""
+
+from __future__ import annotations
+
+from tasks.store.store import Claim, Due, DueSchedule, Pulse, Store
+
+__all__ = ["Claim", "Due", "DueSchedule", "Pulse", "Store"]

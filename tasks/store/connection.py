@@ -1,0 +1,66 @@
+"""One connection pool to Redis, and what its failures mean to us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tasks import errors
+from tasks.store import scripts
+
+#: Errors that Redis answers with when it is there but cannot serve us; anything else is a bug of ours.
+UNABLE = ("OOM", "READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM", "MISCONF", "CLUSTERDOWN", "BUSY")
+
+
+class Connection:
+    """Runs commands and scripts; every failure to reach Redis becomes StoreUnavailable."""
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        """`timeout` in seconds is how long connecting, and how long one answer, may take."""
+        self._redis = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            health_check_interval=0,
+            # A pooled connection that Redis has closed meanwhile is opened again once; every script may be repeated.
+            # Never on a timeout: the caller's patience is `timeout`.
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        )
+        self._scripts: dict[str, Any] = {}
+
+    def run(self, script: str, *arguments: str | int | float) -> Any:
+        """What the script answers. Raises StoreUnavailable."""
+        loaded = self._scripts.get(script)
+        if loaded is None:
+            loaded = self._scripts[script] = self._redis.register_script(scripts.text(script))
+        return self.guard(lambda: loaded(keys=[PREFIX], args=arguments))
+
+    def command(self, *words: str | int | float) -> Any:
+        """What a single command answers. Raises StoreUnavailable."""
+        return self.guard(lambda: self._redis.execute_command(*words))  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def guard(call: Callable[[], Any]) -> Any:
+        """Do it, and translate what can go wrong with Redis."""
+        try:
+            return call()
+        except (redis.ConnectionError, redis.TimeoutError, redis.AuthenticationError) as error:
+            raise errors.StoreUnavailable("Redis does not answer.") from error
+        except redis.ResponseError as error:
+            word = str(error).split(" ", 1)[0]
+            if word in UNABLE or " OOM " in f" {error} " or "-OOM" in str(error):
+                raise errors.StoreUnavailable(f"Redis cannot serve this now ({word}).") from error
+            raise
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._redis.close()
+
+
+#: In front of every key. The braces are a hash tag: all keys share one slot of a Redis cluster.
+PREFIX = "{tms}:"

@@ -1,0 +1,25 @@
+-- A worker says that it lives, extends the leases of its runs, and learns which of them it must end.
+-- KEYS[1] prefix
+-- ARGV    1 worker id  2 lease (ms)  3 counts as gone after (ms)  4 what it says of itself (JSON)
+--         5 kinds for which it has room (JSON)  6… run id and attempt, in turn
+-- Answer  run ids to stop; run ids that are no longer this worker's; the first waiting run of each kind with room
+local worker, lease = ARGV[1], tonumber(ARGV[2])
+local at = now_ms()
+redis.call('ZADD', WORKERS, at + tonumber(ARGV[3]), worker)
+redis.call('SET', worker_key(worker), ARGV[4], 'PX', ARGV[3])
+local stops, lost, waiting = {}, {}, {}
+for i = 6, #ARGV, 2 do
+  local run_id = ARGV[i]
+  local status, owner, attempt = unpack(redis.call('HMGET', run_key(run_id), 'status', 'worker', 'attempt'))
+  if owner ~= worker or attempt ~= ARGV[i + 1] or (status ~= 'running' and status ~= 'stopping') then
+    lost[#lost + 1] = run_id
+  else
+    redis.call('ZADD', LEASES, at + lease, run_id)
+    if status == 'stopping' then stops[#stops + 1] = run_id end
+  end
+end
+for _, kind in ipairs(cjson.decode(ARGV[5])) do
+  local first = redis.call('ZRANGE', queued_key(kind), 0, 0)
+  if first[1] then waiting[#waiting + 1] = first[1] end
+end
+return { stops, lost, waiting }

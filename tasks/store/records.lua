@@ -1,0 +1,243 @@
+-- Every script starts with this: the keys, the clock, the guarded moves, and how runs are made and removed.
+-- KEYS[1]  the prefix of all keys; it holds the hash tag, so that they share one slot of a cluster.
+-- RUN_MOVES, SCHEDULE_MOVES, FINISHED and ENDED are rendered from tasks/model.py in front of this text.
+--
+--   task:{id}            hash    status type kind prio tags created updated due runs first fired reason …
+--   task:{id}:about      JSON    name, timing, timeout, retry, expires_in, tags
+--   task:{id}:spec       JSON    the kind's own fields
+--   task:{id}:active     set     ids of unfinished runs (scheduled tasks only)
+--   task:{id}:waiting    list    ids of runs that wait for the one before (overlap: queue)
+--   run:{id}             hash    status due queued started finished worker attempt losses reason
+--   run:{id}:outcome     JSON    result, error, stdout, stderr, output_truncated, usage
+--   run:{id}:attempts    list    JSON, one for each ended attempt but the last
+--   tasks, tasks:status:…, tasks:type:…, tasks:kind:…, tasks:tag:…   sorted sets by id, which is by time
+--   due                  sorted set   run id or id of a scheduled task, by due time
+--   queued:{kind}        sorted set   run ids, high priority first, then oldest first
+--   leases               sorted set   run ids by the end of their lease
+--   ended                sorted set   ids of tasks that will never run again, by their end
+--   workers              sorted set   worker ids by the time at which they count as gone
+--   worker:{id}          JSON    what the worker says of itself
+--   worker:{id}:calls    list    run ids that the worker must stop
+--   beat, wake           string and list   when a beat last ticked; wakes it for an earlier due time
+local PREFIX = KEYS[1]
+local HIGH_FIRST = 1000000000000000
+local MOST_WAITING = 100
+local CALL_SECONDS = 60
+
+local function task_key(id) return PREFIX .. 'task:' .. id end
+local function about_key(id) return PREFIX .. 'task:' .. id .. ':about' end
+local function spec_key(id) return PREFIX .. 'task:' .. id .. ':spec' end
+local function active_key(id) return PREFIX .. 'task:' .. id .. ':active' end
+local function waiting_key(id) return PREFIX .. 'task:' .. id .. ':waiting' end
+local function run_key(id) return PREFIX .. 'run:' .. id end
+local function outcome_key(id) return PREFIX .. 'run:' .. id .. ':outcome' end
+local function attempts_key(id) return PREFIX .. 'run:' .. id .. ':attempts' end
+local function queued_key(kind) return PREFIX .. 'queued:' .. kind end
+local function worker_key(id) return PREFIX .. 'worker:' .. id end
+local function calls_key(id) return PREFIX .. 'worker:' .. id .. ':calls' end
+local function index_key(name, value) return PREFIX .. 'tasks:' .. name .. ':' .. value end
+local TASKS = PREFIX .. 'tasks'
+local DUE = PREFIX .. 'due'
+local LEASES = PREFIX .. 'leases'
+local ENDED_TASKS = PREFIX .. 'ended'
+local WORKERS = PREFIX .. 'workers'
+local BEAT = PREFIX .. 'beat'
+local WAKE = PREFIX .. 'wake'
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function number_text(value) return string.format('%.0f', value) end
+
+local function task_of(run_id) return string.match(run_id, '^(.*)%.%d+$') end
+
+local function run_id_of(task_id, number) return task_id .. '.' .. number_text(number) end
+
+local function task_field(id, name) return redis.call('HGET', task_key(id), name) end
+
+local function run_field(id, name) return redis.call('HGET', run_key(id), name) end
+
+-- Puts a moment into the due set, and wakes Beat where it comes before all others.
+local function set_due(member, at)
+  local first = redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
+  redis.call('ZADD', DUE, at, member)
+  if not first[2] or at < tonumber(first[2]) then
+    redis.call('RPUSH', WAKE, 1)
+    redis.call('LTRIM', WAKE, -1, -1)
+  end
+end
+
+local function move_task(id, new, reason, at)
+  local was, kind_of_task = unpack(redis.call('HMGET', task_key(id), 'status', 'type'))
+  if was == new then return end
+  local moves = kind_of_task == 'scheduled' and SCHEDULE_MOVES or RUN_MOVES
+  if not (moves[was] and moves[was][new]) then
+    error('illegal move of task ' .. id .. ': ' .. tostring(was) .. ' to ' .. new)
+  end
+  redis.call('HSET', task_key(id), 'status', new, 'updated', number_text(at))
+  if reason and reason ~= '' then redis.call('HSET', task_key(id), 'reason', reason) end
+  redis.call('ZREM', index_key('status', was), id)
+  redis.call('ZADD', index_key('status', new), 0, id)
+end
+
+-- Marks the task for removal by age once it has ended and nothing of it runs any more.
+local function mark_ended(id, at)
+  if ENDED[task_field(id, 'status')] and redis.call('SCARD', active_key(id)) == 0 then
+    redis.call('ZADD', ENDED_TASKS, at, id)
+  end
+end
+
+local function queue_run(run_id, at)
+  local kind, prio = unpack(redis.call('HMGET', task_key(task_of(run_id)), 'kind', 'prio'))
+  local score = prio == 'high' and at or at + HIGH_FIRST
+  redis.call('ZADD', queued_key(kind), score, run_id)
+  redis.call('HSET', run_key(run_id), 'queued', number_text(at))
+end
+
+local function remove_run(run_id)
+  redis.call('DEL', run_key(run_id), outcome_key(run_id), attempts_key(run_id))
+end
+
+-- Keeps the newest `keep` runs of a scheduled task; unfinished ones stay.
+local function trim_runs(task_id, keep)
+  local runs, first = unpack(redis.call('HMGET', task_key(task_id), 'runs', 'first'))
+  runs, first = tonumber(runs), tonumber(first)
+  while runs - first + 1 > keep do
+    local run_id = run_id_of(task_id, first)
+    local status = run_field(run_id, 'status')
+    if status and not FINISHED[status] then break end
+    remove_run(run_id)
+    first = first + 1
+  end
+  redis.call('HSET', task_key(task_id), 'first', number_text(first))
+end
+
+local move_run
+
+-- What follows from the end of a run: the next of a queue is let in, a stopping task stops, history is trimmed.
+local function run_ended(task_id, run_id, at)
+  if task_field(task_id, 'type') ~= 'scheduled' then
+    redis.call('ZADD', ENDED_TASKS, at, task_id)
+    return
+  end
+  redis.call('SREM', active_key(task_id), run_id)
+  local status = task_field(task_id, 'status')
+  if status == 'stopping' and redis.call('SCARD', active_key(task_id)) == 0 then
+    move_task(task_id, 'stopped', 'stop_requested', at)
+  end
+  local following = redis.call('LPOP', waiting_key(task_id))
+  if following then move_run(following, 'queued', at) end
+  trim_runs(task_id, tonumber(task_field(task_id, 'history')))
+  mark_ended(task_id, at)
+end
+
+-- The only way in which a run changes its status; further arguments are pairs of field and value.
+move_run = function(run_id, new, at, ...)
+  local was = run_field(run_id, 'status')
+  if not (RUN_MOVES[was] and RUN_MOVES[was][new]) then
+    error('illegal move of run ' .. run_id .. ': ' .. tostring(was) .. ' to ' .. new)
+  end
+  local task_id = task_of(run_id)
+  redis.call('HSET', run_key(run_id), 'status', new, ...)
+  redis.call('HSET', task_key(task_id), 'updated', number_text(at))
+  if task_field(task_id, 'type') ~= 'scheduled' then
+    move_task(task_id, new, run_field(run_id, 'reason'), at)
+  end
+  if new == 'queued' then
+    queue_run(run_id, at)
+  elseif FINISHED[new] then
+    redis.call('HSET', run_key(run_id), 'finished', number_text(at))
+    run_ended(task_id, run_id, at)
+  end
+end
+
+-- Makes the next run of a task and returns its id; `status` is scheduled, queued or skipped.
+local function create_run(task_id, due, status, at, reason)
+  local number = redis.call('HINCRBY', task_key(task_id), 'runs', 1)
+  local run_id = run_id_of(task_id, number)
+  redis.call('HSET', run_key(run_id), 'status', status, 'due', number_text(due))
+  if reason then redis.call('HSET', run_key(run_id), 'reason', reason) end
+  if status == 'skipped' then
+    redis.call('HSET', run_key(run_id), 'finished', number_text(at))
+  elseif task_field(task_id, 'type') == 'scheduled' then
+    redis.call('SADD', active_key(task_id), run_id)
+  end
+  if status == 'queued' then queue_run(run_id, at) end
+  return run_id
+end
+
+-- Tells the worker that has the run to end it at once.
+local function call_worker(run_id)
+  local worker = run_field(run_id, 'worker')
+  if not worker then return end
+  redis.call('RPUSH', calls_key(worker), run_id)
+  redis.call('EXPIRE', calls_key(worker), CALL_SECONDS)
+end
+
+-- Notes the attempt that just ended, where another may follow.
+local function keep_attempt(run_id, at, status, code)
+  local worker, attempt, started = unpack(redis.call('HMGET', run_key(run_id), 'worker', 'attempt', 'started'))
+  redis.call('RPUSH', attempts_key(run_id), cjson.encode({
+    number = tonumber(attempt), worker = worker, started_at = tonumber(started), finished_at = at,
+    status = status, code = code
+  }))
+end
+
+-- Takes a queued run for a worker; nil where it is not to be had. The answer is what the worker needs to do it.
+local function claim(run_id, worker, lease)
+  local at = now_ms()
+  local status, due = unpack(redis.call('HMGET', run_key(run_id), 'status', 'due'))
+  if status ~= 'queued' then return nil end
+  local task_id = task_of(run_id)
+  local kind, expires = unpack(redis.call('HMGET', task_key(task_id), 'kind', 'expires'))
+  redis.call('ZREM', queued_key(kind), run_id)
+  if expires and at > tonumber(due) + tonumber(expires) then
+    redis.call('HSET', run_key(run_id), 'reason', 'expired')
+    move_run(run_id, 'expired', at)
+    return nil
+  end
+  local attempt = redis.call('HINCRBY', run_key(run_id), 'attempt', 1)
+  move_run(run_id, 'running', at, 'worker', worker, 'started', number_text(at))
+  redis.call('ZADD', LEASES, at + lease, run_id)
+  local about = redis.call('GET', about_key(task_id))
+  local spec = redis.call('GET', spec_key(task_id))
+  return { run_id, kind, attempt, number_text(at), about, spec }
+end
+
+-- The first run of a kind that can be had, skipping those that expired meanwhile.
+local function claim_next(kind, worker, lease)
+  while true do
+    local first = redis.call('ZRANGE', queued_key(kind), 0, 0)
+    if not first[1] then return nil end
+    local claimed = claim(first[1], worker, lease)
+    if claimed then return claimed end
+    redis.call('ZREM', queued_key(kind), first[1])
+  end
+end
+
+-- Removes a task and all that belongs to it; a run in progress is called off and its late result finds nothing.
+local function remove_task(id)
+  local status, kind_of_task, kind, tags, first, runs =
+    unpack(redis.call('HMGET', task_key(id), 'status', 'type', 'kind', 'tags', 'first', 'runs'))
+  if not status then return false end
+  for number = tonumber(first), tonumber(runs) do
+    local run_id = run_id_of(id, number)
+    local run_status = run_field(run_id, 'status')
+    if run_status == 'running' or run_status == 'stopping' then call_worker(run_id) end
+    redis.call('ZREM', DUE, run_id)
+    redis.call('ZREM', LEASES, run_id)
+    redis.call('ZREM', queued_key(kind), run_id)
+    remove_run(run_id)
+  end
+  redis.call('ZREM', DUE, id)
+  redis.call('ZREM', TASKS, id)
+  redis.call('ZREM', ENDED_TASKS, id)
+  redis.call('ZREM', index_key('status', status), id)
+  redis.call('ZREM', index_key('type', kind_of_task), id)
+  redis.call('ZREM', index_key('kind', kind), id)
+  for _, tag in ipairs(tags and cjson.decode(tags) or {}) do redis.call('ZREM', index_key('tag', tag), id) end
+  redis.call('DEL', task_key(id), about_key(id), spec_key(id), active_key(id), waiting_key(id))
+  return true
+end

@@ -1,0 +1,313 @@
+"""The Store: Redis holds the truth about every task, and each verb here is one atomic script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks import errors
+from tasks.model import Run, Status, Task
+from tasks.store import parse
+from tasks.store.connection import PREFIX, Connection
+
+#: Milliseconds for which a run belongs to the worker that claimed it, unless a heartbeat extends it.
+LEASE = 30_000
+#: Milliseconds of silence after which a worker is no longer listed.
+WORKER_GONE = 10_000
+#: Milliseconds of silence after which no beat is said to be alive.
+BEAT_GONE = 10_000
+#: With this many runs waiting, workers find the next one by themselves and no bell is needed.
+RING_AT_MOST = 64
+#: Entries that one page of a listing looks at before it answers with what it found.
+LOOKS = 5_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A run that a worker has taken, with all it needs to do it."""
+
+    run_id: str
+    kind: str
+    attempt: int
+    started_at: int
+    about: Mapping[str, Any]
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueSchedule:
+    """A scheduled task whose time has come."""
+
+    task_id: str
+    due_at: int
+    about: Mapping[str, Any]
+    fired: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """What is due now."""
+
+    now: int
+    next_due: int | None
+    queued: Sequence[str]
+    schedules: Sequence[DueSchedule]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulse:
+    """What a worker learns from its heartbeat: runs to stop, runs it has lost, runs that wait for a bell."""
+
+    stops: Sequence[str]
+    lost: Sequence[str]
+    waiting: Sequence[str]
+
+
+class Store:
+    """Every verb is atomic and may be repeated; each raises StoreUnavailable where Redis is away."""
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        """`url` of Redis; `timeout` in seconds for connecting and for each answer. Connects on first use."""
+        self._redis = Connection(url, timeout=timeout)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._redis.close()
+
+    # --- verbs of the TaskManager --------------------------------------------------------------------------------
+
+    def submit(self, task: Task, *, delay: int | None, losses: int, history: int) -> bool:
+        """Store `task`, its first run and its index entries; whether a bell is to be rung for `first_run_id(task.id)`.
+
+        `delay` in milliseconds from now makes it due by Redis' clock; else `task.next_run_at` says when it is due.
+        `losses` is how many workers may die under a run before it counts as lost; `history` how many runs are kept.
+        """
+        expires = "" if task.expires_in is None else round(task.expires_in * 1000)
+        rings = self._redis.run(
+            "submit",
+            *(task.id, task.task_type, task.kind, task.priority, task.created_at),
+            *(_json(_about(task)), _json(task.spec), _json(task.tags)),
+            *("" if delay is None else delay, "" if task.next_run_at is None else task.next_run_at),
+            *(expires, losses, history, RING_AT_MOST),
+        )
+        return bool(rings)
+
+    def get(self, task_id: str) -> Task:
+        """The task with its last run. Raises TaskNotFound."""
+        answer = self._redis.run("read", task_id)
+        if not answer:
+            raise _no_task(task_id)
+        fields, about, spec, *last = answer
+        return parse.task(task_id, parse.pairs(fields), about, spec, parse.run(last[0]) if last else None)
+
+    def list(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        filters: Mapping[str, str] | None = None,
+        name: str = "",
+        after: str | None = None,
+        before: str | None = None,
+    ) -> tuple[Sequence[Task], str | None, int | None]:
+        """A page of tasks without their specs and runs, newest first; the cursor of the next page; the total.
+
+        `filters` names indexes (`status`, `type`, `kind`, `tag`) and values; `name` is a part of the name;
+        `after` and `before` are ids, or beginnings of ids, that bound the page. The total is None where it is not
+        cheap to tell. A page may hold fewer than `limit` tasks and still have a next one.
+        """
+        top = f"({before}" if before else "+"
+        begin = f"({min(cursor, before) if before else cursor}" if cursor else top
+        pairs = [word for pair in (filters or {}).items() for word in pair]
+        last, total, found = self._redis.run(
+            "list", begin, f"[{after}" if after else "-", limit, LOOKS, name.lower(), top, *pairs
+        )
+        tasks = [parse.task(task_id, parse.pairs(fields), about, None, None) for task_id, fields, about in found]
+        return tasks, last or None, int(total) if total else None
+
+    def runs(
+        self, task_id: str, *, limit: int, below: int | None = None, status: str = ""
+    ) -> tuple[Sequence[Run], int | None, int]:
+        """Runs of a task with numbers below `below`, newest first; where to go on; how many are kept.
+
+        Raises TaskNotFound.
+        """
+        answer = self._redis.run("read_runs", task_id, "" if below is None else below, limit, status)
+        if not answer:
+            raise _no_task(task_id)
+        total, following, found = answer
+        return [parse.run(run) for run in found], int(following) if following else None, total
+
+    def stop(self, task_id: str) -> tuple[Status, Status]:
+        """Stop what waits and call off what runs; the task's status before and now. Raises TaskNotFound."""
+        answer = self._redis.run("stop", task_id)
+        if not answer:
+            raise _no_task(task_id)
+        return Status(answer[0]), Status(answer[1])
+
+    def delete(self, task_id: str) -> None:
+        """Remove the task and all that belongs to it. Raises TaskNotFound."""
+        if not self._redis.run("delete", task_id):
+            raise _no_task(task_id)
+
+    def health(self, kinds: Sequence[str]) -> dict[str, Any]:
+        """Live workers, the age of Beat's last tick in seconds, and how much waits and runs."""
+        now, beat, due, running, queued, workers = self._redis.run("health", *kinds)
+        age = None if beat == "" else max(0, int(now) - int(beat))
+        return {
+            "workers": [json.loads(worker) for worker in workers],
+            "beat": {
+                "alive": age is not None and age < BEAT_GONE,
+                "last_tick_seconds_ago": None if age is None else age / 1000,
+            },
+            "queues": {**dict(zip(kinds, queued, strict=True)), "due": due, "running": running},
+        }
+
+    # --- verbs of the worker -------------------------------------------------------------------------------------
+
+    def claim(self, worker: str, kinds: Sequence[str], run_id: str = "") -> Claim | str | None:
+        """Take a queued run, or whichever waits first; the kind's name where only room for it is lacking.
+
+        None: it is not to be had (taken, stopped, deleted, expired).
+        """
+        answer = self._redis.run("claim", worker, LEASE, run_id, *kinds)
+        if not answer:
+            return None
+        return str(answer[1]) if answer[0] == "no_room" else _claim(answer)
+
+    def finish(
+        self,
+        claim: Claim,
+        worker: str,
+        *,
+        status: Status,
+        reason: str,
+        outcome: Mapping[str, Any],
+        retry_after: int | None = None,
+        next_kind: str = "",
+    ) -> tuple[bool, Claim | None]:
+        """Record how the attempt ended; whether it counted, and the next run of `next_kind` already claimed.
+
+        It does not count where the run meanwhile belongs to another. `retry_after` in milliseconds asks for another
+        attempt; a stop wins over it.
+        """
+        recorded, *following = self._redis.run(
+            "finish",
+            *(claim.run_id, worker, claim.attempt, status, reason, _json(outcome)),
+            *("" if retry_after is None else retry_after, LEASE, next_kind),
+        )
+        return bool(recorded), _claim(following[0]) if following and following[0] else None
+
+    def give_back(self, claim: Claim, worker: str, outcome: Mapping[str, Any]) -> Status | None:
+        """Return a run that had to be broken off; its status now, None where it is no longer ours."""
+        status = self._redis.run("give_back", claim.run_id, worker, claim.attempt, _json(outcome))
+        return Status(status) if status else None
+
+    def heartbeat(
+        self, worker: str, about: Mapping[str, Any], rooms: Sequence[str], claims: Sequence[Claim]
+    ) -> Pulse:
+        """Say that `worker` lives and still does `claims`, and that it has room for the kinds `rooms`."""
+        held = [word for claim in claims for word in (claim.run_id, claim.attempt)]
+        said = (worker, LEASE, WORKER_GONE, _json(about), _json(list(rooms)))
+        stops, lost, waiting = self._redis.run("heartbeat", *said, *held)
+        return Pulse(stops=stops, lost=lost, waiting=waiting)
+
+    def await_call(self, worker: str, seconds: float) -> str | None:
+        """Wait up to `seconds` for a run that this worker must stop; its id."""
+        answer = self._redis.command("BLPOP", f"{PREFIX}worker:{worker}:calls", seconds)
+        return str(answer[1]) if answer else None
+
+    def leave(self, worker: str) -> None:
+        """Take a worker that ends in good order off the list."""
+        self._redis.run("leave", worker)
+
+    # --- verbs of Beat -------------------------------------------------------------------------------------------
+
+    def due(self, limit: int) -> Due:
+        """Queue the delayed and retried runs that are due, and name the schedules that are."""
+        now, following, queued, schedules = self._redis.run("due", limit)
+        return Due(
+            now=int(now),
+            next_due=int(following) if following else None,
+            queued=queued,
+            schedules=[
+                DueSchedule(task_id=task_id, due_at=int(due), about=json.loads(about), fired=int(fired))
+                for task_id, due, about, fired in schedules
+            ],
+        )
+
+    def fire(
+        self,
+        schedule: DueSchedule,
+        *,
+        next_due: int | None,
+        overlap: str,
+        max_runs: int | None,
+        fire: Sequence[int],
+        skip: Sequence[int],
+        missed: int,
+    ) -> Sequence[str]:
+        """Make the runs of `schedule` that are due and advance it; ids of runs now queued.
+
+        Nothing happens where another beat was first: the due time it was seen with must still stand.
+        """
+        queued: Sequence[str] = self._redis.run(
+            "fire",
+            *(schedule.task_id, schedule.due_at, "" if next_due is None else next_due, overlap),
+            *("" if max_runs is None else max_runs, _json(list(fire)), _json(list(skip)), missed),
+        )
+        return queued
+
+    def tick(self, now: int) -> None:
+        """Note that a beat lives."""
+        self._redis.command("SET", f"{PREFIX}beat", now)
+
+    def await_wake(self, seconds: float) -> None:
+        """Wait up to `seconds`, less where something with an earlier due time arrives."""
+        self._redis.command("BLPOP", f"{PREFIX}wake", seconds)
+
+    def reap(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Take runs from workers whose lease ran out; each run's id and its status now."""
+        return [(run_id, status) for run_id, status in self._redis.run("reap", limit)]
+
+    def prune(self, ttl: int, limit: int) -> int:
+        """Remove at most `limit` tasks that ended more than `ttl` seconds ago; how many."""
+        return int(self._redis.run("prune", ttl * 1000, limit))
+
+
+def first_run_id(task_id: str) -> str:
+    """The id of a task's first run."""
+    return f"{task_id}.1"
+
+
+def _claim(answer: Sequence[Any]) -> Claim:
+    run_id, kind, attempt, started, about, spec = answer
+    return Claim(
+        run_id=run_id,
+        kind=kind,
+        attempt=int(attempt),
+        started_at=int(started),
+        about=json.loads(about),
+        spec=json.loads(spec),
+    )
+
+
+def _about(task: Task) -> dict[str, Any]:
+    about: dict[str, Any] = {"name": task.name, "timing": task.timing, "timeout": task.timeout}
+    if task.retry.max:
+        about["retry"] = {name: getattr(task.retry, name) for name in task.retry.__dataclass_fields__}
+    if task.expires_in is not None:
+        about["expires_in"] = task.expires_in
+    if task.tags:
+        about["tags"] = task.tags
+    return about
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _no_task(task_id: str) -> errors.TaskNotFound:
+    return errors.TaskNotFound(f"There is no task {task_id[:64]}.")
