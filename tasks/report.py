@@ -16,8 +16,10 @@ class Report:
     The kinds write to it and register how they are interrupted; the worker reads it and calls `stop`.
     """
 
-    def __init__(self, max_output_bytes: int) -> None:
+    def __init__(self, max_output_bytes: int, *, idempotency_key: str | None = None) -> None:
         self._max = max_output_bytes
+        #: Names the run to the other side, where the same work may be asked for more than once.
+        self.idempotency_key = idempotency_key
         self._lock = threading.Lock()
         self._kept: dict[Stream, list[str]] = {"stdout": [], "stderr": []}
         self._size: dict[Stream, int] = {"stdout": 0, "stderr": 0}
@@ -27,6 +29,11 @@ class Report:
         self.truncated = False
         #: What the attempt cost, as far as its kind can tell: `wall` and `cpu` in seconds, `peak_memory` in bytes.
         self.usage: dict[str, Any] = {}
+
+    @property
+    def max_output_bytes(self) -> int:
+        """Bytes of UTF-8 kept of each stream."""
+        return self._max
 
     @property
     def stdout(self) -> str:

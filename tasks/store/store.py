@@ -78,21 +78,21 @@ class Store:
 
     # --- verbs of the TaskManager --------------------------------------------------------------------------------
 
-    def submit(self, task: Task, *, delay: int | None, losses: int, history: int) -> bool:
-        """Store `task`, its first run and its index entries; whether a bell is to be rung for `first_run_id(task.id)`.
+    def submit(self, task: Task, *, delay: int | None, losses: int, history: int) -> tuple[int, bool]:
+        """Store `task`, its first run and its index entries; when it is due, and whether to ring for its first run.
 
         `delay` in milliseconds from now makes it due by Redis' clock; else `task.next_run_at` says when it is due.
         `losses` is how many workers may die under a run before it counts as lost; `history` how many runs are kept.
         """
         expires = "" if task.expires_in is None else round(task.expires_in * 1000)
-        rings = self._redis.run(
+        due, rings = self._redis.run(
             "submit",
             *(task.id, task.task_type, task.kind, task.priority, task.created_at),
             *(_json(_about(task)), _json(task.spec), _json(task.tags)),
             *("" if delay is None else delay, "" if task.next_run_at is None else task.next_run_at),
             *(expires, losses, history, RING_AT_MOST),
         )
-        return bool(rings)
+        return int(due), bool(rings)
 
     def get(self, task_id: str) -> Task:
         """The task with its last run. Raises TaskNotFound."""

@@ -3,10 +3,11 @@
 -- ARGV    1 task id  2 type  3 kind  4 priority  5 created (ms)  6 about (JSON)  7 spec (JSON)  8 tags (JSON)
 --         9 delay (ms from now, '' where not delayed by a time)  10 due (ms, '' for immediate)
 --         11 expires (ms after due, '')  12 losses allowed  13 runs kept  14 ring at most for so many waiting
--- Answer  1 where a bell should be rung for its first run, 0 where not. Storing the same id again changes nothing.
+-- Answer  when it is due (ms), and 1 where a bell should be rung for its first run, 0 where not.
+--         Storing the same id again changes nothing.
 local id, kind_of_task, kind, created = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 if redis.call('EXISTS', task_key(id)) == 1 then
-  return task_field(id, 'status') == 'queued' and 1 or 0
+  return { task_field(id, 'due') or created, task_field(id, 'status') == 'queued' and 1 or 0 }
 end
 local at = now_ms()
 local due = tonumber(ARGV[10]) or at
@@ -28,11 +29,11 @@ if #tags > 0 then redis.call('HSET', task_key(id), 'tags', ARGV[8]) end
 for _, tag in ipairs(tags) do redis.call('ZADD', index_key('tag', tag), 0, id) end
 if kind_of_task == 'scheduled' then
   set_due(id, due)
-  return 0
+  return { number_text(due), 0 }
 end
 local run_id = create_run(id, due, status, at)
 if kind_of_task == 'delayed' then
   set_due(run_id, due)
-  return 0
+  return { number_text(due), 0 }
 end
-return redis.call('ZCARD', queued_key(kind)) <= tonumber(ARGV[14]) and 1 or 0
+return { number_text(due), redis.call('ZCARD', queued_key(kind)) <= tonumber(ARGV[14]) and 1 or 0 }

@@ -1,0 +1,145 @@
+"""Reading what clients send: JSON bodies and query parameters, refused with a reason where they are wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+from flask import request
+
+from api.errors import BadRequest
+from tasks import identifier, moment
+from tasks.errors import FieldProblem
+
+MOST_PER_PAGE = 500
+PER_PAGE = 50
+
+
+def read_json() -> Any:
+    """The JSON body. Raises BadRequest: 415 for another content type, 400 where it is not JSON (RFC 8259)."""
+    if request.mimetype != "application/json":
+        raise BadRequest(415, "unsupported_media_type", "Send JSON, with the header Content-Type: application/json.")
+    raw = request.get_data(cache=False)
+    try:
+        text = raw.decode("utf-8")
+        body = json.loads(text, parse_constant=_not_json, object_pairs_hook=_once)
+        if "\\u" in text or "\\U" in text:
+            json.dumps(body, ensure_ascii=False).encode("utf-8")
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise BadRequest(400, "malformed_json", f"The body is not valid JSON: {error.msg} at {where}.") from None
+    except UnicodeEncodeError:
+        raise BadRequest(400, "malformed_json", "The body holds half of a surrogate pair.") from None
+    except UnicodeDecodeError:
+        raise BadRequest(400, "malformed_json", "The body is not UTF-8.") from None
+    except RecursionError:
+        raise BadRequest(400, "malformed_json", "The body is nested too deeply.") from None
+    except ValueError as error:
+        raise BadRequest(400, "malformed_json", f"The body is not valid JSON: {_reason(error)}.") from None
+    return body
+
+
+def _reason(error: ValueError) -> str:
+    return "a number has too many digits" if "digits" in str(error) else str(error)
+
+
+def _not_json(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not a JSON value")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice[:60]!r} stands twice in one object")
+    return found
+
+
+class Query:
+    """The query parameters of one request; collects what is wrong with them."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._values = {name: request.args.getlist(name) for name in request.args}
+        self._problems: list[FieldProblem] = []
+        known = tuple(allowed)
+        for name, values in self._values.items():
+            if name not in known:
+                self._wrong(name, "unknown_parameter", f"There is no such parameter; there are {', '.join(known)}.")
+            elif len(values) > 1:
+                self._wrong(name, "repeated", "may be given only once.")
+
+    def _wrong(self, name: str, code: str, message: str) -> None:
+        self._problems.append(FieldProblem(pointer=f"?{name[:60]}", code=code, message=message))
+
+    def text(self, name: str, most: int = 200) -> str | None:
+        """A parameter as it stands; None where it is absent or empty."""
+        value = self._values.get(name, [""])[0]
+        if len(value) > most:
+            self._wrong(name, "too_large", f"must be at most {most} characters.")
+        return value or None
+
+    def choice(self, name: str, choices: Iterable[str]) -> str | None:
+        """One of a few words."""
+        value, known = self.text(name), list(choices)
+        if value is not None and value not in known:
+            self._wrong(name, "invalid", f"must be one of {', '.join(known)}.")
+        return value
+
+    def limit(self) -> int:
+        """How many entries a page holds."""
+        return self.whole("limit", PER_PAGE, 1, MOST_PER_PAGE)
+
+    def whole(self, name: str, default: int, least: int, most: int) -> int:
+        """A whole number within bounds."""
+        value = self.text(name)
+        if value is None:
+            return default
+        if value.isascii() and value.isdigit() and least <= int(value[:12]) <= most:
+            return int(value)
+        self._wrong(name, "invalid", f"must be a whole number from {least} to {most}.")
+        return default
+
+    def moment(self, name: str) -> int | None:
+        """A moment in RFC 3339, as milliseconds since the epoch."""
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            # A plus sign that was not percent-encoded arrives as a space.
+            return moment.parse(value.replace(" ", "+") if "T" in value.upper() else value)
+        except ValueError as error:
+            self._wrong(name, "invalid", f"{error}.")
+            return None
+
+    def cursor(self) -> str | None:
+        """Where a page begins, as an earlier page said in `next_cursor`."""
+        value = self.text("cursor")
+        if value is not None and not identifier.is_id(value):
+            self._wrong("cursor", "invalid", "must be a `next_cursor` of an earlier page.")
+        return value
+
+    def check(self) -> None:
+        """Raises BadRequest (422) where any parameter was wrong."""
+        if self._problems:
+            raise BadRequest(422, "invalid_query", "The query cannot be accepted.", tuple(self._problems))
+
+
+def fields(body: Any, required: Mapping[str, int]) -> dict[str, str]:
+    """An object with exactly these string fields, each at most so many characters. Raises BadRequest (422)."""
+    if not isinstance(body, dict):
+        raise BadRequest(422, "invalid_body", "The body must be a JSON object.")
+    problems = [
+        FieldProblem(pointer=f"/{name[:60]}", code="unknown_field", message="There is no such field.")
+        for name in body
+        if name not in required
+    ]
+    for name, most in required.items():
+        value = body.get(name)
+        if not isinstance(value, str) or not 0 < len(value) <= most:
+            text = f"must be a string of 1 to {most} characters."
+            problems.append(FieldProblem(pointer=f"/{name}", code="invalid", message=text))
+    if problems:
+        raise BadRequest(422, "invalid_body", "The body cannot be accepted.", tuple(problems))
+    return dict(body)

@@ -1,0 +1,101 @@
+"""How tasks and runs look to clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tasks.model import Run, Task, TaskType
+from tasks.moment import show
+
+
+def task_summary(task: Task) -> dict[str, Any]:
+    """A task as listings have it: without its work and its results."""
+    return {
+        "id": task.id,
+        "name": task.name,
+        "task_type": task.task_type,
+        "kind": task.kind,
+        "status": task.status,
+        "reason": task.reason,
+        "tags": task.tags,
+        "priority": task.priority,
+        **task.timing,
+        "created_at": show(task.created_at),
+        "updated_at": show(task.updated_at),
+        "next_run_at": show(task.next_run_at),
+        "run_count": task.run_count,
+    }
+
+
+def task_detail(task: Task, upcoming: Sequence[int] = ()) -> dict[str, Any]:
+    """A task with its work and its last run; `upcoming` are the next times of a scheduled one."""
+    run = task.last_run
+    shown = task_summary(task) | task.spec | {"timeout": task.timeout}
+    if task.retry.max:
+        names = ("max", "backoff", "factor", "max_delay", "jitter", "on")
+        shown["retry"] = {name: getattr(task.retry, name) for name in names}
+    if task.expires_in is not None:
+        shown["expires_in"] = task.expires_in
+    shown["last_run"] = run_detail(run) if run else None
+    if task.task_type is TaskType.SCHEDULED:
+        shown["next_runs"] = [show(moment) for moment in upcoming]
+    elif run:
+        names = ("result", "error", "stdout", "stderr", "started_at", "finished_at", "duration", "attempt")
+        shown |= {name: shown["last_run"][name] for name in names}
+    return shown
+
+
+def run_detail(run: Run) -> dict[str, Any]:
+    """A run with all that came of it."""
+    return {
+        "id": run.id,
+        "task_id": run.task_id,
+        "number": run.number,
+        "status": run.status,
+        "reason": run.reason,
+        "due_at": show(run.due_at),
+        "queued_at": show(run.queued_at),
+        "started_at": show(run.started_at),
+        "finished_at": show(run.finished_at),
+        "duration": _seconds(run.started_at, run.finished_at),
+        "worker": run.worker,
+        "attempt": run.attempt,
+        "attempts": _attempts(run),
+        "result": run.result,
+        "error": run.error,
+        "stdout": run.stdout,
+        "stderr": run.stderr,
+        "output_truncated": run.output_truncated,
+        "usage": run.usage,
+    }
+
+
+def _attempts(run: Run) -> list[dict[str, Any]]:
+    ended = [
+        {
+            "number": attempt["number"],
+            "worker": attempt.get("worker"),
+            "status": attempt["status"],
+            "code": attempt.get("code") or None,
+            "started_at": show(attempt.get("started_at")),
+            "finished_at": show(attempt["finished_at"]),
+        }
+        for attempt in run.attempts
+    ]
+    if run.attempt > (ended[-1]["number"] if ended else 0):
+        ended.append(
+            {
+                "number": run.attempt,
+                "worker": run.worker,
+                "status": run.status,
+                "code": run.error["code"] if run.error else None,
+                "started_at": show(run.started_at),
+                "finished_at": show(run.finished_at),
+            }
+        )
+    return ended
+
+
+def _seconds(start: int | None, end: int | None) -> float | None:
+    return None if start is None or end is None else max(0, end - start) / 1000

@@ -1,0 +1,82 @@
+"""The API process: settings, then the manager, then the app, then gunicorn."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from api import create_app
+from api.version import VERSION
+from config import logs
+from config.settings import InvalidSettings, Settings, load
+from tasks.task_manager import TaskManager
+
+#: Seconds for one answer of Redis. A request that meets a frozen Redis answers 503 within 3 s: at most two such waits.
+PATIENCE = 1.3
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """One gunicorn process with many threads: they wait for Redis, not for each other."""
+
+    def __init__(self, settings: Settings, build: Callable[[], Flask]) -> None:
+        self._settings = settings
+        self._build = build
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Gunicorn's settings, all from ours."""
+        host = f"[{self._settings.api_host}]" if ":" in self._settings.api_host else self._settings.api_host
+        chosen = {
+            "bind": [f"{host}:{self._settings.api_port}"],
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": self._settings.api_threads,
+            "timeout": 60,
+            "graceful_timeout": 10,
+            "keepalive": 30,
+            "logconfig_dict": {"version": 1, "disable_existing_loggers": False, "incremental": True},
+            "control_socket_disable": True,
+            "proc_name": "tms-api",
+        }
+        for name, value in chosen.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """The application, made in the process that serves it."""
+        return self._build()
+
+
+def application(settings: Settings, build: Callable[..., Any]) -> Flask:
+    """The WSGI application; `build` makes the Celery side for settings."""
+    celery = build(settings, patience=PATIENCE)
+    manager = TaskManager(store=celery.store, bell=celery.bell, kinds=celery.kinds, settings=settings)
+    for kind in celery.kinds.values():
+        kind.prestart()
+    return create_app(settings, manager, tuple(celery.kinds))
+
+
+def main(build: Callable[..., Any]) -> int:
+    """Serve until a signal ends it; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python celery_app.py",
+        description="Serves the API on API_HOST:API_PORT. Settings come from the environment; see config/settings.py.",
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    parser.parse_args()
+    try:
+        settings = load()
+        logs.configure(settings, "api")
+    except InvalidSettings as error:
+        print(f"These settings are wrong:\n{error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"LOG_DIR cannot be written: {error}", file=sys.stderr)
+        return 1
+    sys.argv[1:] = []
+    Server(settings, lambda: application(settings, build)).run()
+    return 0

@@ -1,0 +1,188 @@
+"""The Celery side: the app, the one task `execute`, the bell. Run as a program, this serves the API."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+from celery import Celery, signals
+from celery.apps.worker import Worker as CeleryWorker
+from kombu import Queue
+
+from config import logs
+from config.settings import InvalidSettings, Settings, load
+from tasks.base_tasks import Kind, build_kinds
+from tasks.model import Priority
+from tasks.store import Store
+from tasks.store.connection import PREFIX
+from tasks.worker import Worker
+
+log = logging.getLogger(__name__)
+
+QUEUE = "runs"
+#: Kombu's Redis transport serves the lowest number first.
+PRIORITIES = {Priority.HIGH: 0, Priority.NORMAL: 6}
+#: Seconds a worker or a beat waits for one answer of Redis; the API is less patient (api/server.py).
+PATIENCE = 5.0
+
+
+class LoneWorker(CeleryWorker):  # type: ignore[misc]  # celery has no types
+    """A worker that does not listen to other workers: the Store is all they share."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "without_gossip": True, "without_mingle": True})
+
+
+class TaskApp(Celery):  # type: ignore[misc]  # celery has no types
+    """The Celery app with what its processes need, each made on first use."""
+
+    def __init__(self, settings: Settings, *, patience: float = PATIENCE) -> None:
+        super().__init__("task_management_system", set_as_current=True)
+        self.settings = settings
+        self._patience = patience
+
+    @cached_property
+    def Worker(self) -> Any:  # noqa: N802 - the name is Celery's
+        """Celery's worker without gossip and mingle: we need neither, and Gossip breaks when Redis restarts."""
+        return self.subclass_with_self(LoneWorker, name="Worker")
+
+    @cached_property
+    def store(self) -> Store:
+        """The Store of this process."""
+        return Store(self.settings.redis_address, timeout=self._patience)
+
+    @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """The kinds of this process."""
+        return build_kinds(self.settings)
+
+    @cached_property
+    def bell(self) -> CeleryBell:
+        """The bell of this process."""
+        return CeleryBell(self)
+
+    @cached_property
+    def runner(self) -> Worker:
+        """What runs bells in a worker process."""
+        return Worker(store=self.store, kinds=self.kinds, settings=self.settings, ring=self.bell.ring)
+
+
+class CeleryBell:
+    """Rings by a Celery message that holds the id of a run and nothing else."""
+
+    def __init__(self, app: TaskApp) -> None:
+        self._app = app
+
+    def ring(self, run_ids: Iterable[str], priority: Priority = Priority.NORMAL) -> None:
+        """Send one message for each run. Where that fails it is logged: workers look for waiting runs themselves."""
+        execute = self._app.tasks["tasks.execute"]
+        try:
+            with self._app.producer_pool.acquire(block=True, timeout=2) as producer:
+                for run_id in run_ids:
+                    execute.apply_async(
+                        (run_id,), task_id=run_id, producer=producer, priority=PRIORITIES[priority], retry=False
+                    )
+        except Exception as error:
+            log.warning("bell not rung, the workers find the run themselves: %s", type(error).__name__)
+
+
+def build(settings: Settings, *, patience: float = PATIENCE) -> TaskApp:
+    """The app for `settings`; nothing connects before it is used. `patience` in seconds, for one answer of Redis."""
+    app = TaskApp(settings, patience=patience)
+    app.conf.update(
+        broker_url=settings.redis_address,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=patience,
+        broker_transport_options={
+            "global_keyprefix": f"{PREFIX}bell:",
+            "socket_timeout": patience,
+            "socket_connect_timeout": patience,
+            "health_check_interval": 10,
+            "retry_on_timeout": False,
+        },
+        result_backend=None,
+        task_ignore_result=True,
+        task_publish_retry=False,
+        task_acks_late=False,
+        task_default_queue=QUEUE,
+        task_queues=[Queue(QUEUE)],
+        task_create_missing_queues=False,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_pool="threads",
+        worker_concurrency=settings.max_concurrent_tasks,
+        worker_disable_prefetch=True,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=True,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_proc_alive_timeout=30,
+        beat_scheduler="tasks.scheduler:DueScheduler",
+        enable_utc=True,
+        timezone="UTC",
+    )
+    app.task(execute, name="tasks.execute", bind=True, ignore_result=True)
+    return app
+
+
+def execute(self: Any, run_id: str) -> None:
+    """Do the run that a bell was rung for; `run_id` is all that a message says."""
+    self.app.runner.hear(str(run_id)[:80])
+
+
+@signals.setup_logging.connect
+def _set_up_logs(loglevel: int | str | None = None, **_: Any) -> None:
+    command = sys.argv[3] if len(sys.argv) > 3 else "celery"
+    process = next((word for word in ("worker", "beat", "flower") if word in sys.argv), command)
+    level = logging.getLevelName(loglevel.upper()) if isinstance(loglevel, str) else loglevel
+    logs.configure(_app().settings, process, level=level)
+
+
+@signals.worker_init.connect
+def _prepare(**_: Any) -> None:
+    _app().runner.prepare()
+
+
+@signals.worker_ready.connect
+def _start(**_: Any) -> None:
+    _app().runner.start()
+
+
+@signals.worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    _app().runner.drain()
+
+
+@signals.worker_shutdown.connect
+def _close(**_: Any) -> None:
+    _app().runner.close()
+
+
+_built: TaskApp | None = None
+
+
+def _app() -> TaskApp:
+    global _built
+    if _built is None:
+        try:
+            _built = build(load())
+        except InvalidSettings as error:
+            raise SystemExit(f"These settings are wrong:\n{error}") from None
+    return _built
+
+
+def __getattr__(name: str) -> Any:
+    """`celery -A celery_app` asks for `app`: made on first use, so that importing reads no environment (PEP 562)."""
+    if name == "app":
+        return _app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+if __name__ == "__main__":
+    from api.server import main
+
+    raise SystemExit(main(build))

@@ -1,0 +1,58 @@
+"""Logs: every process writes whole lines to one shared, rotating file, and to its own stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+from concurrent_log_handler import ConcurrentRotatingFileHandler
+
+from config.settings import Settings
+
+FILE = "task_manage.log"
+FORMAT = "%(asctime)s %(levelname)s [{process}] %(name)s: %(message)s"
+#: Libraries that say at INFO what our own lines say better.
+QUIET = ("celery.app.trace", "celery.worker.strategy", "urllib3", "amqp", "kombu")
+
+
+class OneLine(logging.Formatter):
+    """Keeps an entry on one line but for its traceback, so that nobody can forge an entry by a line break."""
+
+    converter = time.gmtime
+    default_msec_format = "%s.%03dZ"
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        """The entry, with control characters escaped."""
+        record.message = "".join(
+            character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+            for character in record.message
+        )
+        return super().formatMessage(record)
+
+
+def configure(settings: Settings, process: str, *, level: int | None = None) -> None:
+    """Send this process's logs to LOG_DIR/task_manage.log and stderr.
+
+    `process` names it in every line; `level` makes it more talkative than LOG_LEVEL, never less.
+    Raises OSError where LOG_DIR cannot be written.
+    """
+    settings.log_dir.mkdir(parents=True, exist_ok=True)
+    formatter = OneLine(FORMAT.format(process=process))
+    file = ConcurrentRotatingFileHandler(
+        str(settings.log_dir / FILE),
+        maxBytes=settings.log_max_bytes,
+        backupCount=settings.log_backup_count,
+        encoding="utf-8",
+    )
+    console = logging.StreamHandler(sys.stderr)
+    wanted = min(logging.getLevelName(settings.log_level), level or logging.CRITICAL)
+    for handler in (file, console):
+        handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [file, console]
+    root.setLevel(wanted)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(wanted, logging.WARNING) if wanted > logging.DEBUG else wanted)
+    logging.captureWarnings(True)

@@ -1,0 +1,240 @@
+"""The kinds of work. A new kind is one class here and one entry in KINDS; see docs/howto/add-a-kind.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from config.settings import Settings
+from tasks.errors import FieldProblem
+from tasks.http_call import HttpCaller, HttpRequest
+from tasks.model import Limits, Outcome
+from tasks.report import Report
+from tasks.sandbox import Sandbox
+
+MOST_CODE = 65_536
+MOST_DEPTH = 32
+
+
+class Spec(BaseModel):
+    """Base of every kind's fields: exact types, no unknown names."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=False)
+
+
+class Kind:
+    """One sort of work: which fields describe it, what is wrong with them, and how it is done."""
+
+    #: What `kind` of a task says.
+    name: ClassVar[str]
+    #: The kind's own fields; validation and documentation come from it.
+    Spec: ClassVar[type[Spec]]
+    #: Fields that tell that a submission means this kind.
+    marks: ClassVar[frozenset[str]]
+    #: Whether a run may be done again, unasked, when its worker died under it.
+    repeatable: ClassVar[bool] = False
+
+    def __init__(self, settings: Settings) -> None:
+        self.default_timeout: float = settings.task_timeout
+
+    def problems(self, spec: Any) -> Sequence[FieldProblem]:
+        """What else is wrong with a spec whose fields are each valid."""
+        return ()
+
+    def run(self, spec: Any, limits: Limits, report: Report) -> Outcome:
+        """Do the work once, within `limits`, telling `report` what it prints; never raises for the work's faults."""
+        raise NotImplementedError
+
+    def prestart(self) -> None:
+        """Make ready ahead of the first run, in a process that is going to do some."""
+
+    def health(self) -> Mapping[str, Any]:
+        """What this kind adds to /api/health, by name."""
+        return {}
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+def _depth_bounded(value: Any) -> Any:
+    if _deeper(value, MOST_DEPTH):
+        raise ValueError(f"is nested more than {MOST_DEPTH} levels deep")
+    return value
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return False
+    return levels == 0 or any(_deeper(item, levels - 1) for item in value)
+
+
+def _identifier_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        for key in value:
+            if not str(key).isidentifier():
+                raise ValueError(f"has the key {str(key)[:40]!r}, which is not a Python name")
+    return value
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("must not hold a NUL character")
+    return value
+
+
+class CodeSpec(Spec):
+    """A Python function and what to call it with."""
+
+    function_code: Annotated[str, BeforeValidator(_text)] = Field(
+        min_length=1,
+        max_length=MOST_CODE,
+        description="Python source that defines the function; at most 64 KiB.",
+        examples=['def hello():\n    return "Hello World!"'],
+    )
+    function_name: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
+        description="Name of the function in function_code that is called.", examples=["hello"]
+    )
+    args: Annotated[list[Any], BeforeValidator(_depth_bounded)] = Field(
+        default_factory=list, description="Positional arguments."
+    )
+    kwargs: Annotated[dict[str, Any], BeforeValidator(_identifier_keys), BeforeValidator(_depth_bounded)] = Field(
+        default_factory=dict, description="Keyword arguments."
+    )
+
+
+class CodeKind(Kind):
+    """Runs a user's Python function in the sandbox."""
+
+    name = "code"
+    Spec = CodeSpec
+    marks = frozenset({"function_code", "function_name"})
+    repeatable = True
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._sandbox = Sandbox(
+            memory_mb=settings.sandbox_memory_mb,
+            cpu_seconds=settings.sandbox_cpu_seconds,
+            extra_modules=settings.sandbox_extra_modules,
+        )
+
+    def problems(self, spec: CodeSpec) -> Sequence[FieldProblem]:
+        """What the sandbox's language layer refuses, each with line and column."""
+        if len(spec.function_code.encode()) > MOST_CODE:
+            return [
+                FieldProblem(
+                    pointer="/function_code", code="code_too_large", message=f"is longer than {MOST_CODE} bytes."
+                )
+            ]
+        return self._sandbox.check(spec.function_code, spec.function_name)
+
+    def run(self, spec: CodeSpec, limits: Limits, report: Report) -> Outcome:
+        """Call the function in a child process of its own."""
+        return self._sandbox.run(
+            source=spec.function_code,
+            function_name=spec.function_name,
+            args=spec.args,
+            kwargs=spec.kwargs,
+            limits=limits,
+            report=report,
+        )
+
+    def prestart(self) -> None:
+        """Start the sandbox's zygote."""
+        self._sandbox.prestart()
+
+    def health(self) -> Mapping[str, Any]:
+        """The layers in force."""
+        return {"sandbox": self._sandbox.layers()}
+
+    def close(self) -> None:
+        """End the sandbox's processes."""
+        self._sandbox.close()
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Scalar = str | int | float | bool
+StatusCode = Annotated[int, Field(ge=100, le=599)]
+StatusClass = Annotated[str, StringConstraints(pattern=r"^[1-5]xx$")]
+
+
+class HttpSpec(Spec):
+    """One HTTP request and which answer counts as success."""
+
+    api_url: str = Field(min_length=1, max_length=8192, description="Where to call; http or https.")
+    method: Annotated[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], BeforeValidator(_upper)] = (
+        "GET"
+    )
+    headers: dict[str, Annotated[str, StringConstraints(max_length=8192)]] = Field(
+        default_factory=dict, max_length=100, description="Request headers."
+    )
+    params: dict[str, Scalar | list[Scalar]] | None = Field(
+        default=None, max_length=100, description="Query parameters, added to those in the URL."
+    )
+    json_: Annotated[Any, BeforeValidator(_depth_bounded)] = Field(
+        default=None, alias="json", description="Body, sent as JSON. Not together with `body`."
+    )
+    body: Annotated[str, StringConstraints(max_length=1_048_576)] | None = Field(
+        default=None, description="Body as text, sent in UTF-8."
+    )
+    expected_status: Annotated[list[StatusCode | StatusClass], BeforeValidator(_listed)] = Field(
+        default_factory=list, max_length=50, description="Statuses or classes that count as success; default: any 2xx."
+    )
+    follow_redirects: bool = True
+    verify_tls: bool = True
+
+
+class HttpKind(Kind):
+    """Makes one HTTP call, through the guard against requests to inner networks."""
+
+    name = "http"
+    Spec = HttpSpec
+    marks = frozenset({"api_url"})
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.default_timeout = min(30.0, settings.task_timeout)
+        self._caller = HttpCaller(
+            allowed_networks=settings.http_allowed_networks,  # type: ignore[arg-type]
+            max_response_bytes=settings.http_max_response_bytes,
+        )
+
+    def problems(self, spec: HttpSpec) -> Sequence[FieldProblem]:
+        """What is wrong with the URL, the headers and the body together."""
+        return self._caller.problems(_request(spec))
+
+    def run(self, spec: HttpSpec, limits: Limits, report: Report) -> Outcome:
+        """Make the call."""
+        return self._caller.call(_request(spec), limits=limits, report=report, idempotency_key=report.idempotency_key)
+
+
+def _request(spec: HttpSpec) -> HttpRequest:
+    given = {name: getattr(spec, name) for name in ("api_url", "method", "headers", "params", "body")}
+    body = {"json": spec.json_} if "json_" in spec.model_fields_set else {}
+    return HttpRequest(
+        **given,
+        **body,
+        expected_status=tuple(spec.expected_status),
+        follow_redirects=spec.follow_redirects,
+        verify_tls=spec.verify_tls,
+    )
+
+
+#: Every kind there is.
+KINDS: tuple[type[Kind], ...] = (CodeKind, HttpKind)
+
+
+def build_kinds(settings: Settings) -> dict[str, Kind]:
+    """The kinds by name, each with its settings."""
+    return {kind.name: kind(settings) for kind in KINDS}

@@ -1,0 +1,320 @@
+"""Worker: claims runs, performs them, and records how they ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from config.settings import Settings
+from tasks import moment, retry
+from tasks.base_tasks import Kind
+from tasks.errors import StoreUnavailable
+from tasks.model import Done, Failed, Limits, Outcome, Status
+from tasks.report import Report
+from tasks.slots import Slots
+from tasks.store import Claim, Store
+from tasks.store.parse import retry as retry_policy
+
+log = logging.getLogger(__name__)
+
+#: Seconds between heartbeats; a stop reaches the worker at once, or with the next of these.
+PULSE = 1.0
+#: Seconds by which an attempt may overrun its deadline before its thread counts as stuck.
+OVERRUN = 30.0
+#: Seconds in which interrupted runs must have ended when the worker stops.
+LAST_BREATH = 5.0
+#: Exit code of a worker that had to leave stuck threads behind.
+STUCK = 70
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Work:
+    """A claim in progress, and the line to it."""
+
+    claim: Claim
+    report: Report
+    deadline: float
+
+
+class Worker:
+    """One worker process. `hear` is what a bell sets off; everything else keeps its promises."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        kinds: Mapping[str, Kind],
+        settings: Settings,
+        ring: Callable[[Iterable[str]], None],
+        leave: Callable[[int], None] = os._exit,
+    ) -> None:
+        self._store = store
+        self._kinds = kinds
+        self._settings = settings
+        self._ring = ring
+        self._leave = leave
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        most = {name: settings.max_concurrent_tasks for name in kinds}
+        self._slots = Slots(total=settings.max_concurrent_tasks, most={**most, "code": settings.code_slots})
+        self._claiming = threading.Lock()
+        self._works: dict[str, Work] = {}
+        self._draining = threading.Event()
+        self._closed = threading.Event()
+        self._grace_ends = float("inf")
+        self._started_at = moment.now()
+        self._pulse_thread: threading.Thread | None = None
+
+    # --- from bell to outcome ------------------------------------------------------------------------------------
+
+    def hear(self, run_id: str) -> None:
+        """Do the run that a bell was rung for, then whatever of its kind waits."""
+        claim = self._claim(run_id)
+        while claim is not None:
+            outcome, report = self._perform(claim)
+            claim = self._finish(claim, outcome, report)
+
+    def _claim(self, run_id: str) -> Claim | None:
+        # One claim at a time: which kinds there is room for must still be true when the answer comes.
+        with self._claiming:
+            if self._draining.is_set():
+                return None
+            try:
+                claim = self._store.claim(self.name, self._slots.rooms, run_id)
+            except StoreUnavailable as error:
+                log.warning("task run %s not claimed, it is rung for again: %s", run_id, error)
+                return None
+            if isinstance(claim, str):
+                self._slots.miss(claim)
+                return None
+            if claim is not None:
+                self._slots.take(claim.kind)
+            return claim
+
+    def _perform(self, claim: Claim) -> tuple[Outcome, Report]:
+        timeout = float(claim.about["timeout"])
+        limits = Limits(timeout=timeout, max_result_bytes=self._settings.max_result_bytes)
+        repeated = bool(claim.about.get("retry"))
+        report = Report(self._settings.max_output_bytes, idempotency_key=claim.run_id if repeated else None)
+        self._works[claim.run_id] = Work(claim=claim, report=report, deadline=time.monotonic() + timeout + OVERRUN)
+        if self._draining.is_set() and self._grace_is_over:
+            report.stop("shutdown")
+        log.info("task run %s started, attempt %d", claim.run_id, claim.attempt)
+        try:
+            kind = self._kinds[claim.kind]
+            outcome = kind.run(kind.Spec.model_validate(claim.spec), limits, report)
+        except Exception:
+            log.exception("task run %s broke its kind", claim.run_id)
+            outcome = Failed(code="internal_error", message="The service failed at this; see its log.", permanent=False)
+        return outcome, report
+
+    def _finish(self, claim: Claim, outcome: Outcome, report: Report) -> Claim | None:
+        try:
+            recorded, following = self._record(claim, outcome, report)
+        finally:
+            self._works.pop(claim.run_id, None)
+        if not recorded:
+            log.warning("task run %s had been taken from this worker; its outcome is dropped", claim.run_id)
+        return following or self._give(claim.kind)
+
+    def _give(self, kind: str) -> Claim | None:
+        """Give the slot back, and take what was turned away while it was ours."""
+        with self._claiming:
+            self._slots.give(kind)
+            again = self._slots.missed()
+            if not again or self._draining.is_set():
+                return None
+            try:
+                claim = self._store.claim(self.name, again)
+            except StoreUnavailable:
+                return None
+            if isinstance(claim, Claim):
+                self._slots.take(claim.kind)
+                return claim
+            return None
+
+    def _record(self, claim: Claim, outcome: Outcome, report: Report) -> tuple[bool, Claim | None]:
+        """Write the outcome, for as long as Redis takes to come back; the run's lease decides whether it counts."""
+        told = _told(outcome, report)
+        broken_off = report.stop_reason == "shutdown" and isinstance(outcome, Failed) and outcome.code == "stopped"
+        pause = 0.2
+        while True:
+            try:
+                if broken_off:
+                    status = self._store.give_back(claim, self.name, told)
+                    log.warning("task run %s broken off at shutdown: now %s", claim.run_id, status)
+                    return status is not None, None
+                return self._write(claim, outcome, told)
+            except StoreUnavailable as error:
+                if self._closed.is_set():
+                    raise
+                log.warning("task run %s not recorded yet: %s", claim.run_id, error)
+                time.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+    def _write(self, claim: Claim, outcome: Outcome, told: Mapping[str, Any]) -> tuple[bool, Claim | None]:
+        status, reason, again = _verdict(claim, outcome)
+        recorded, following = self._store.finish(
+            claim,
+            self.name,
+            status=status,
+            reason=reason,
+            outcome=told,
+            retry_after=again,
+            next_kind="" if self._draining.is_set() else claim.kind,
+        )
+        if recorded:
+            level = logging.INFO if status is Status.SUCCEEDED else logging.WARNING
+            after = "" if again is None else f", again in {again / 1000:g} s"
+            log.log(level, "task run %s %s%s%s", claim.run_id, status, f": {reason}" if reason else "", after)
+        return recorded, following
+
+    # --- heartbeat -----------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make the kinds ready, before the first bell."""
+        for kind in self._kinds.values():
+            kind.prestart()
+
+    def start(self) -> None:
+        """Begin to tell that this worker lives."""
+        if self._pulse_thread is None:
+            self._pulse_thread = threading.Thread(target=self._live, name="pulse", daemon=True)
+            self._pulse_thread.start()
+            log.info("worker %s is ready", self.name)
+
+    def _live(self) -> None:
+        away = False
+        while not self._closed.is_set():
+            try:
+                self._pulse()
+                self._listen(PULSE)
+                if away:
+                    log.warning("worker %s has Redis again", self.name)
+                away = False
+            except StoreUnavailable as error:
+                if not away:
+                    log.error("worker %s goes on without Redis: %s", self.name, error)
+                away = True
+                self._closed.wait(PULSE)
+            except Exception:
+                log.exception("worker %s: heartbeat failed", self.name)
+                self._closed.wait(PULSE)
+
+    def _pulse(self) -> None:
+        works = self._works.copy()
+        alive = [work for work in works.values() if time.monotonic() < work.deadline]
+        with self._claiming:
+            rooms = [] if self._draining.is_set() else self._slots.rooms
+        pulse = self._store.heartbeat(self.name, self._about(works), rooms, [work.claim for work in alive])
+        for run_id in pulse.stops:
+            self._stop(run_id, "stopped")
+        for run_id in pulse.lost:
+            self._stop(run_id, "lease_lost")
+        if pulse.waiting:
+            self._ring(pulse.waiting)
+        if len(alive) < len(works):
+            self._give_up(works)
+
+    def _listen(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self._closed.is_set() and (left := end - time.monotonic()) > 0.001:
+            run_id = self._store.await_call(self.name, left)
+            if run_id is not None:
+                self._stop(run_id, "stopped")
+
+    def _stop(self, run_id: str, reason: str) -> None:
+        work = self._works.get(run_id)
+        if work is not None:
+            work.report.stop(reason)
+
+    def _about(self, works: Mapping[str, Work]) -> dict[str, Any]:
+        health: dict[str, Any] = {}
+        for kind in self._kinds.values():
+            health.update(kind.health())
+        return {
+            "id": self.name,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_at": moment.show(self._started_at),
+            "running": len(works),
+            "stopping": self._draining.is_set(),
+            **health,
+        }
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take nothing new; after GRACE_SECONDS break off what still runs and give it back. Returns at once."""
+        with self._claiming:
+            if self._draining.is_set():
+                return
+            self._draining.set()
+        self._grace_ends = time.monotonic() + self._settings.grace_seconds
+        threading.Thread(target=self._wind_down, name="drain", daemon=True).start()
+
+    @property
+    def _grace_is_over(self) -> bool:
+        return time.monotonic() >= self._grace_ends
+
+    def _wind_down(self) -> None:
+        if self._works:
+            log.warning("worker %s stops; %d runs have %g s", self.name, len(self._works), self._settings.grace_seconds)
+        while self._works and not self._grace_is_over:
+            time.sleep(0.05)
+        for work in list(self._works.values()):
+            work.report.stop("shutdown")
+        end = time.monotonic() + LAST_BREATH
+        while self._works and time.monotonic() < end:
+            time.sleep(0.02)
+        stuck = bool(self._works)
+        self.close()
+        if stuck:
+            log.error("worker %s leaves %d runs that did not end; they are reaped", self.name, len(self._works))
+            self._leave(STUCK)
+
+    def _give_up(self, works: Mapping[str, Work]) -> None:
+        late = [run_id for run_id, work in works.items() if time.monotonic() >= work.deadline]
+        log.error("worker %s ends: task runs %s cannot be interrupted", self.name, ", ".join(late))
+        self.drain()
+
+    def close(self) -> None:
+        """Stop the heartbeat, take this worker off the list, and end the kinds' processes."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        try:
+            self._store.leave(self.name)
+        except StoreUnavailable:
+            log.warning("worker %s could not sign off; it is forgotten by itself", self.name)
+        for kind in self._kinds.values():
+            kind.close()
+
+
+def _verdict(claim: Claim, outcome: Outcome) -> tuple[Status, str, int | None]:
+    """Status, reason, and milliseconds until another attempt, if there is to be one."""
+    if isinstance(outcome, Done):
+        return Status.SUCCEEDED, "", None
+    status = Status.TIMED_OUT if outcome.code == "timed_out" else Status.FAILED
+    return status, outcome.code, retry.wait(retry_policy(claim.about.get("retry")), outcome, claim.attempt)
+
+
+def _told(outcome: Outcome, report: Report) -> dict[str, Any]:
+    """The outcome as it is stored: only what there is."""
+    told: dict[str, Any] = {
+        "result": outcome.value,
+        "error": None,
+        "stdout": report.stdout,
+        "stderr": report.stderr,
+        "output_truncated": report.truncated,
+        "usage": report.usage,
+    }
+    if isinstance(outcome, Failed):
+        told["error"] = {name: getattr(outcome, name) for name in ("code", "message", "traceback", "line")}
+    return {name: value for name, value in told.items() if value not in (None, "", False, {}) or name == "result"}
