@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import codecs
+import http.client
+import io
 import json
 import re
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,6 +93,34 @@ class Answer:
 
     def _header(self, name: str) -> str:
         return next((value for key, value in self.headers.items() if key.lower() == name), "")
+
+
+class _Lines(io.BufferedReader):
+    """Remembers the last line it was asked for."""
+
+    last = b""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.last = super().readline(size)
+        return self.last
+
+
+class WholeResponse(http.client.HTTPResponse):
+    """A response whose head must end with an empty line (RFC 9112 §8).
+
+    http.client takes a connection that breaks among the headers for the end of the headers, and so for a success.
+    """
+
+    def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None):
+        super().__init__(sock, debuglevel, method, url)
+        self._lines = _Lines(self.fp.detach())
+        self.fp = self._lines
+
+    def begin(self) -> None:
+        """Read the head. Raises ConnectionResetError where it breaks off."""
+        super().begin()
+        if self._lines.last not in (b"\r\n", b"\n"):
+            raise ConnectionResetError
 
 
 def read_answer(response: BaseHTTPResponse, *, url: str, max_bytes: int) -> Answer:

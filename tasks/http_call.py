@@ -24,7 +24,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import parse_url
 
 from tasks.errors import FieldProblem
-from tasks.http_answer import Answer, read_answer
+from tasks.http_answer import Answer, WholeResponse, read_answer
 from tasks.http_guard import Guard, Refusal, shown
 from tasks.http_line import Cut, Line
 from tasks.http_request import REDIRECTS, UNSET, Hop, HttpRequest, first_hop, request_problems
@@ -169,6 +169,7 @@ class Exchange:
         connection = HTTPConnection(target.host, target.port, timeout=self._patience)
         # Without a socket urllib3 would connect by itself, past the guard.
         connection.auto_open = 0
+        connection.response_class = WholeResponse
         try:
             connection.sock = self._open(target, verify=verify)
             response = self._ask(connection, target, hop)
