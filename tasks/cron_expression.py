@@ -148,6 +148,8 @@ def _checked(field: _Field, text: str) -> str:
 
 
 def _element(field: _Field, text: str) -> str:
+    if not text:
+        raise _refusal("cron_syntax", f"The {field.name} field has a comma too many; remove it.")
     if _RANDOM.fullmatch(text):
         raise _refusal("cron_random", "R would move with every restart; use H, which stays the same for a task.")
     for form, check in _FORMS:
@@ -202,8 +204,8 @@ def _check_step(field: _Field, step: int, low: int, high: int, text: str) -> Non
     if step > high - low:
         raise _refusal(
             "cron_step",
-            f"The step in `{text}` is too large for the {field.name} field ({low} to {high}) and would never be taken;"
-            f" use at most {max(high - low, 1)}, or the value itself.",
+            f"`{text}` steps past the end of the {field.name} field ({low} to {high}) at once;"
+            " use a smaller step, the value alone, or a larger field.",
         )
 
 

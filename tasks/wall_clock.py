@@ -21,6 +21,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Names that a machine may offer and that mean something else on the next machine, or nothing.
 _NOT_PLACES = frozenset({"localtime", "Factory", "posixrules"})
 _FIXED_OFFSET = re.compile(r"^(?:UTC|GMT)?([+-])0?(\d{1,2})(?::?00)?$", re.IGNORECASE)
+#: Cities that people look for and IANA files under another one.
+_CITIES = {
+    "beijing": "Asia/Shanghai",
+    "guangzhou": "Asia/Shanghai",
+    "shenzhen": "Asia/Shanghai",
+    "mumbai": "Asia/Kolkata",
+    "new_delhi": "Asia/Kolkata",
+    "osaka": "Asia/Tokyo",
+    "boston": "America/New_York",
+    "washington": "America/New_York",
+    "san_francisco": "America/Los_Angeles",
+    "seattle": "America/Los_Angeles",
+}
 #: Years that are searched; datetime ends at 9999.
 FIRST_YEAR, LAST_YEAR = 1900, 9990
 
@@ -64,7 +77,7 @@ def _names_by_spelling() -> dict[str, str]:
 @lru_cache(maxsize=1)
 def _names_by_city() -> dict[str, str]:
     places = (name for name in sorted(zone_names(), reverse=True) if "/" in name and not name.startswith("Etc/"))
-    return {name.rsplit("/", 1)[1].casefold(): name for name in places}
+    return _CITIES | {name.rsplit("/", 1)[1].casefold(): name for name in places}
 
 
 def similar_zone(name: str) -> str | None:
@@ -78,7 +91,8 @@ def similar_zone(name: str) -> str | None:
         candidate = f"Etc/GMT{sign}{offset[2]}"
         return candidate if candidate in zone_names() else None
     spelling = re.sub(r"\s+", "_", name.strip()).casefold()
-    exact = _names_by_spelling().get(spelling) or _names_by_city().get(spelling)
+    city = spelling.rsplit("/", 1)[-1]
+    exact = _names_by_spelling().get(spelling) or _names_by_city().get(city)
     if exact:
         return exact
     for names in (_names_by_spelling(), _names_by_city()):
