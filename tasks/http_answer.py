@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import contextlib
 import http.client
 import io
 import json
@@ -183,7 +184,8 @@ def _text(body: bytes, charset: str | None, *, textual: bool, cut: bool) -> str 
     """
     codec = _codec(charset)
     if codec is not None:
-        return _decoded(body, codec, "replace", cut=cut)
+        with contextlib.suppress(UnicodeError):  # UTF-16 without a byte order mark is refused even by "replace"
+            return _decoded(body, codec, "replace", cut=cut)
     try:
         return _decoded(body, "utf-8-sig", "strict", cut=cut)
     except UnicodeDecodeError:
