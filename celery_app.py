@@ -10,15 +10,15 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.apps.worker import Worker as CeleryWorker
-from kombu import Queue
+from kombu.entity import Queue
 
 from config import logs
 from config.settings import InvalidSettings, Settings, load
+from tasks import worker
 from tasks.base_tasks import Kind, build_kinds
 from tasks.model import Priority
 from tasks.store import Store
 from tasks.store.connection import PREFIX
-from tasks.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +65,9 @@ class TaskApp(Celery):  # type: ignore[misc]  # celery has no types
         return CeleryBell(self)
 
     @cached_property
-    def runner(self) -> Worker:
+    def runner(self) -> worker.Worker:
         """What runs bells in a worker process."""
-        return Worker(store=self.store, kinds=self.kinds, settings=self.settings, ring=self.bell.ring)
+        return worker.Worker(store=self.store, kinds=self.kinds, settings=self.settings, ring=self.bell.ring)
 
 
 class CeleryBell:
@@ -85,7 +85,7 @@ class CeleryBell:
                     execute.apply_async(
                         (run_id,), task_id=run_id, producer=producer, priority=PRIORITIES[priority], retry=False
                     )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - kombu raises the transport's own kinds
             log.warning("bell not rung, the workers find the run themselves: %s", type(error).__name__)
 
 
@@ -109,7 +109,7 @@ def build(settings: Settings, *, patience: float = PATIENCE) -> TaskApp:
         task_publish_retry=False,
         task_acks_late=False,
         task_default_queue=QUEUE,
-        task_queues=[Queue(QUEUE)],
+        task_queues=[Queue(QUEUE)],  # type: ignore[no-untyped-call]
         task_create_missing_queues=False,
         task_serializer="json",
         accept_content=["json"],
@@ -134,7 +134,6 @@ def execute(self: Any, run_id: str) -> None:
     self.app.runner.hear(str(run_id)[:80])
 
 
-@signals.setup_logging.connect
 def _set_up_logs(loglevel: int | str | None = None, **_: Any) -> None:
     command = sys.argv[3] if len(sys.argv) > 3 else "celery"
     process = next((word for word in ("worker", "beat", "flower") if word in sys.argv), command)
@@ -142,25 +141,27 @@ def _set_up_logs(loglevel: int | str | None = None, **_: Any) -> None:
     logs.configure(_app().settings, process, level=level)
 
 
-@signals.worker_init.connect
 def _prepare(**_: Any) -> None:
     _app().runner.prepare()
 
 
-@signals.worker_ready.connect
 def _start(**_: Any) -> None:
     _app().runner.start()
 
 
-@signals.worker_shutting_down.connect
 def _drain(**_: Any) -> None:
     _app().runner.drain()
 
 
-@signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
     _app().runner.close()
 
+
+signals.setup_logging.connect(_set_up_logs)
+signals.worker_init.connect(_prepare)
+signals.worker_ready.connect(_start)
+signals.worker_shutting_down.connect(_drain)
+signals.worker_shutdown.connect(_close)
 
 _built: TaskApp | None = None
 

@@ -26,13 +26,13 @@ HEADERS = {
 class Utf8Json(JSONProvider):
     """JSON in UTF-8 as people typed it, without NaN; Flask's own writes escapes, HTTP dates and bare NaN."""
 
-    def dumps(self, value: Any, **_: Any) -> str:
-        """`value` as JSON. Raises ValueError for NaN and infinity."""
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    def dumps(self, obj: Any, **_: Any) -> str:
+        """`obj` as JSON. Raises ValueError for NaN and infinity."""
+        return json.dumps(obj, ensure_ascii=False, allow_nan=False)
 
-    def loads(self, text: str | bytes, **_: Any) -> Any:
-        """The value that `text` holds."""
-        return json.loads(text)
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        """The value that `s` holds."""
+        return json.loads(s)
 
 
 def create_app(settings: Settings, manager: TaskManager, kinds: tuple[str, ...]) -> Flask:

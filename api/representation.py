@@ -9,6 +9,11 @@ from tasks.model import Run, Task, TaskType
 from tasks.moment import show
 
 
+RETRY_FIELDS = ("max", "backoff", "factor", "max_delay", "jitter", "on")
+#: What a task that runs only once shows of its run as its own.
+BESIDE_TASK = ("result", "error", "stdout", "stderr", "started_at", "finished_at", "duration", "attempt")
+
+
 def task_summary(task: Task) -> dict[str, Any]:
     """A task as listings have it: without its work and its results."""
     return {
@@ -31,18 +36,16 @@ def task_summary(task: Task) -> dict[str, Any]:
 def task_detail(task: Task, upcoming: Sequence[int] = ()) -> dict[str, Any]:
     """A task with its work and its last run; `upcoming` are the next times of a scheduled one."""
     run = task.last_run
-    shown = task_summary(task) | task.spec | {"timeout": task.timeout}
+    shown = {**task_summary(task), **task.spec, "timeout": task.timeout}
     if task.retry.max:
-        names = ("max", "backoff", "factor", "max_delay", "jitter", "on")
-        shown["retry"] = {name: getattr(task.retry, name) for name in names}
+        shown["retry"] = {name: getattr(task.retry, name) for name in RETRY_FIELDS}
     if task.expires_in is not None:
         shown["expires_in"] = task.expires_in
     shown["last_run"] = run_detail(run) if run else None
     if task.task_type is TaskType.SCHEDULED:
         shown["next_runs"] = [show(moment) for moment in upcoming]
     elif run:
-        names = ("result", "error", "stdout", "stderr", "started_at", "finished_at", "duration", "attempt")
-        shown |= {name: shown["last_run"][name] for name in names}
+        shown.update({name: shown["last_run"][name] for name in BESIDE_TASK})
     return shown
 
 

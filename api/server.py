@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
 from api import create_app
 from api.version import VERSION
@@ -18,6 +20,16 @@ from tasks.task_manager import TaskManager
 
 #: Seconds for one answer of Redis. A request that meets a frozen Redis answers 503 within 3 s: at most two such waits.
 PATIENCE = 1.3
+
+
+class SharedLog(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Gunicorn's own messages go where ours go; it keeps no log of requests."""
+
+    def setup(self, cfg: Any) -> None:  # noqa: ARG002 - gunicorn's signature
+        """Add no handlers: config/logs.py has set up the root."""
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.WARNING)
+        self.access_log.disabled = True
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -39,7 +51,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "timeout": 60,
             "graceful_timeout": 10,
             "keepalive": 30,
-            "logconfig_dict": {"version": 1, "disable_existing_loggers": False, "incremental": True},
+            "logger_class": SharedLog,
             "control_socket_disable": True,
             "proc_name": "tms-api",
         }
@@ -72,10 +84,10 @@ def main(build: Callable[..., Any]) -> int:
         settings = load()
         logs.configure(settings, "api")
     except InvalidSettings as error:
-        print(f"These settings are wrong:\n{error}", file=sys.stderr)
+        sys.stderr.write(f"These settings are wrong:\n{error}\n")
         return 1
     except OSError as error:
-        print(f"LOG_DIR cannot be written: {error}", file=sys.stderr)
+        sys.stderr.write(f"LOG_DIR cannot be written: {error}\n")
         return 1
     sys.argv[1:] = []
     Server(settings, lambda: application(settings, build)).run()

@@ -19,7 +19,7 @@ QUIET = ("celery.app.trace", "celery.worker.strategy", "urllib3", "amqp", "kombu
 class OneLine(logging.Formatter):
     """Keeps an entry on one line but for its traceback, so that nobody can forge an entry by a line break."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_msec_format = "%s.%03dZ"
     default_time_format = "%Y-%m-%dT%H:%M:%S"
 

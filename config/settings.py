@@ -179,7 +179,7 @@ class Settings(BaseSettings):
     sandbox_cpu_seconds: int = Field(default=SANDBOX_CPU_SECONDS, ge=1, le=86_400)
     sandbox_extra_modules: Words = SANDBOX_EXTRA_MODULES
 
-    http_allowed_networks: Networks = Field(default=HTTP_ALLOWED_NETWORKS)  # type: ignore[assignment]
+    http_allowed_networks: Networks = Field(default=HTTP_ALLOWED_NETWORKS)  # type: ignore[arg-type]
     http_max_response_bytes: int = Field(default=HTTP_MAX_RESPONSE_BYTES, ge=1024, le=67_108_864)
 
     @classmethod
@@ -188,8 +188,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first (tests), then the environment, then `NAME_FILE`."""
         return init_settings, env_settings, SecretFiles(settings_cls)

@@ -39,7 +39,7 @@ class Kind:
     def __init__(self, settings: Settings) -> None:
         self.default_timeout: float = settings.task_timeout
 
-    def problems(self, spec: Any) -> Sequence[FieldProblem]:
+    def problems(self, spec: Any) -> Sequence[FieldProblem]:  # noqa: ARG002 - for the kinds to use
         """What else is wrong with a spec whose fields are each valid."""
         return ()
 
@@ -206,7 +206,7 @@ class HttpKind(Kind):
         super().__init__(settings)
         self.default_timeout = min(30.0, settings.task_timeout)
         self._caller = HttpCaller(
-            allowed_networks=settings.http_allowed_networks,  # type: ignore[arg-type]
+            allowed_networks=settings.http_allowed_networks,
             max_response_bytes=settings.http_max_response_bytes,
         )
 

@@ -208,7 +208,7 @@ class Parser:
             kind=kind.name,
             spec=spec.model_dump(mode="json", by_alias=True, exclude=_unset_json(spec)),
             timing=timing,
-            timeout=kind.default_timeout if submission.timeout is None else submission.timeout,
+            timeout=_as_typed(float(kind.default_timeout if submission.timeout is None else submission.timeout)),
             retry=_retry(submission.retry),
             expires_in=submission.expires_in,
             tags=tuple(dict.fromkeys(submission.tags)),

@@ -100,7 +100,10 @@ class TaskManager:
         raise errors.RunNotFound(f"Task {task_id} has no run {run_id[:80]}.")
 
     def stop(self, task_id: str) -> Task:
-        """Stop a task; `stopping` while its run is being ended. Raises TaskNotFound, and IllegalMove if it had ended."""
+        """Stop a task; it is `stopping` while its run is being ended.
+
+        Raises TaskNotFound, and IllegalMove where it had ended by itself.
+        """
         was, status = self._store.stop(_known_form(task_id))
         if was in (FINISHED | {Status.COMPLETED}) - {Status.STOPPED} and status == was:
             raise errors.IllegalMove(f"Task {task_id} has ended ({was}) and cannot be stopped.")

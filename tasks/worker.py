@@ -61,7 +61,7 @@ class Worker:
         self._ring = ring
         self._leave = leave
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        most = {name: settings.max_concurrent_tasks for name in kinds}
+        most = dict.fromkeys(kinds, settings.max_concurrent_tasks)
         self._slots = Slots(total=settings.max_concurrent_tasks, most={**most, "code": settings.code_slots})
         self._claiming = threading.Lock()
         self._works: dict[str, Work] = {}
