@@ -8,7 +8,6 @@ from typing import Any
 from tasks.model import Run, Task, TaskType
 from tasks.moment import show
 
-
 RETRY_FIELDS = ("max", "backoff", "factor", "max_delay", "jitter", "on")
 #: What a task that runs only once shows of its run as its own.
 BESIDE_TASK = ("result", "error", "stdout", "stderr", "started_at", "finished_at", "duration", "attempt")
