@@ -1,0 +1,24 @@
+"""The sandbox: strangers' Python, contained by the kernel. Cheap to import: the language layer lives in its own process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tasks.sandbox.client import Sandbox, SandboxUnavailable
+    from tasks.sandbox.inputs import check_arguments
+
+__all__ = ["Sandbox", "SandboxUnavailable", "check_arguments"]
+
+
+def __getattr__(name: str) -> Any:
+    # On first use: the zygote imports this package too, and must not pay for the host side.
+    if name == "check_arguments":
+        from tasks.sandbox.inputs import check_arguments
+
+        return check_arguments
+    if name in __all__:
+        from tasks.sandbox import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

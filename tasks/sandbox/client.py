@@ -1,0 +1,308 @@
+"""The sandbox as the service sees it: check a source, run a function, say which layers hold."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from tasks.errors import FieldProblem
+from tasks.model import Done, Failed, Limits, Outcome
+from tasks.report import Report
+from tasks.sandbox import inputs, wire
+from tasks.sandbox.compiled import Compiled, CompiledSources
+from tasks.sandbox.host import Ended, Host, ReadyChild, SandboxUnavailable
+from tasks.sandbox.inputs import CODE, NAME, problem
+from tasks.sandbox.session import Heard, Session, Violation, parse_json
+from tasks.sandbox.trace import told_failure
+
+__all__ = ["Sandbox", "SandboxUnavailable"]
+
+#: Seconds a source may take to compile.
+CHECK_SECONDS = 10.0
+#: Seconds after a zygote that cannot contain code before another is tried.
+RETRY_SECONDS = 5.0
+
+COMPILED = frozenset({wire.PROBLEMS, wire.CODE, wire.REFUSED})
+FINISHED = frozenset({wire.PROBLEMS, wire.RESULT, wire.FAILURE, wire.REFUSED})
+
+
+class Sandbox:
+    """Runs untrusted Python in single-use processes that the kernel holds. Safe to use from several threads.
+
+    `memory_mb` (MiB) and `cpu_seconds` bound each run; `extra_modules` adds reviewed modules that code may import.
+    """
+
+    def __init__(self, *, memory_mb: int, cpu_seconds: int, extra_modules: Sequence[str] = ()) -> None:
+        """Starts nothing yet."""
+        self._cpu_seconds = cpu_seconds
+        self._arguments = [str(memory_mb), str(cpu_seconds), *extra_modules]
+        self._compiled = CompiledSources()
+        self._lock = threading.Lock()
+        self._host: Host | None = None
+        self._tried = 0.0
+        self._trouble = ""
+        self._closed = False
+
+    # --- Checking
+
+    def check(self, source: str, function_name: str) -> list[FieldProblem]:
+        """What keeps `function_name` of `source` from being run; empty if nothing does. Runs none of it."""
+        found = inputs.check_source(source)
+        found_name = inputs.check_name(function_name)
+        if found:
+            return found + found_name
+        try:
+            compiled = self._compiled.get(source) or self._compile(source)
+        except SandboxUnavailable as error:
+            return [problem(CODE, "sandbox_unavailable", str(error))]
+        if compiled.problems:
+            return [*compiled.problems, *found_name]
+        if not found_name and function_name not in compiled.functions:
+            found_name = [problem(NAME, "function_not_found", _not_found(function_name, compiled.functions))]
+        return found_name
+
+    def _compile(self, source: str) -> Compiled:
+        child, from_stock = self._take()
+        try:
+            session = Session(child, time.monotonic() + CHECK_SECONDS, None)
+            try:
+                heard = session.ask(("check", source, None), COMPILED)
+                return self._remember(source, heard)
+            except Violation:
+                return _too_complex("The code cannot be compiled safely; simplify it.")
+        finally:
+            self._give_back(child, from_stock)
+
+    def _remember(self, source: str, heard: Heard) -> Compiled:
+        if heard.kind == wire.REFUSED:
+            raise SandboxUnavailable(_refusal(heard.payload))
+        if heard.kind == wire.PROBLEMS:
+            compiled = Compiled(problems=_problems(heard.payload))
+        elif heard.kind == wire.CODE:
+            compiled = Compiled(functions=_functions(heard.functions), code=heard.payload)
+        else:
+            # Not kept: it may have been the machine's fault.
+            return _too_complex("The code is too complex to compile; split it into smaller parts.")
+        self._compiled.keep(source, compiled)
+        return compiled
+
+    # --- Running
+
+    def run(
+        self,
+        *,
+        source: str,
+        function_name: str,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        limits: Limits,
+        report: Report,
+    ) -> Outcome:
+        """Run the function once and say how it went; output goes to `report` as it comes, and usage when it ended."""
+        started = time.monotonic()
+        refused = self._refuse(source, function_name, args, kwargs)
+        if refused is not None:
+            return refused
+        try:
+            child, from_stock = self._take()
+        except SandboxUnavailable as error:
+            return Failed(code="sandbox_unavailable", message=str(error), permanent=False)
+        try:
+            with report.on_stop(child.kill):
+                known = self._compiled.get(source)
+                session = Session(child, started + limits.timeout, report, limits.max_result_bytes)
+                request = (
+                    "run",
+                    source if known is None else None,
+                    None if known is None else known.code,
+                    function_name,
+                    args,
+                    kwargs,
+                    limits.max_result_bytes,
+                    report.max_output_bytes,
+                )
+                outcome = self._hear(session, request, child, source, limits, report)
+        finally:
+            report.usage["wall"] = round(time.monotonic() - started, 6)
+            self._give_back(child, from_stock)
+        return outcome
+
+    def _refuse(self, source: str, name: str, args: list[Any], kwargs: dict[str, Any]) -> Failed | None:
+        found = inputs.check_source(source) + inputs.check_name(name) + inputs.check_arguments(args, kwargs)
+        known = None if found else self._compiled.get(source)
+        if known is not None:
+            found = list(known.problems)
+            if not found and name not in known.functions:
+                found = [problem(NAME, "function_not_found", _not_found(name, known.functions))]
+        return _rejected(found) if found else None
+
+    def _hear(
+        self, session: Session, request: tuple[Any, ...], child: ReadyChild, source: str, limits: Limits, report: Report
+    ) -> Outcome:
+        try:
+            heard = session.ask(request, FINISHED)
+            if heard.code:
+                compiled = Compiled(functions=_functions(heard.functions), code=heard.code)
+                self._compiled.keep(source, compiled)
+            if report.stop_reason is not None:
+                return Failed(code="stopped", message="The run was stopped.")
+            if heard.kind is None:
+                return self._died(session, child, limits, report)
+            return self._answered(heard, source, report)
+        except Violation:
+            return Failed(code="sandbox_violation", message="The code broke out of its protocol and was killed.")
+
+    def _answered(self, heard: Heard, source: str, report: Report) -> Outcome:
+        if heard.kind == wire.REFUSED:
+            return Failed(code="sandbox_unavailable", message=_refusal(heard.payload), permanent=False)
+        if heard.kind == wire.PROBLEMS:
+            compiled = self._remember(source, heard)
+            return _rejected(list(compiled.problems))
+        if len(heard.payload) < wire.USAGE.size:
+            raise Violation
+        cpu, peak = wire.USAGE.unpack_from(heard.payload)
+        report.usage.update(cpu=round(cpu, 6), peak_memory=peak)
+        data = parse_json(heard.payload[wire.USAGE.size :])
+        return Done(value=data) if heard.kind == wire.RESULT else told_failure(data, source)
+
+    def _died(self, session: Session, child: ReadyChild, limits: Limits, report: Report) -> Failed:
+        child.kill()
+        host = self._host
+        ended = host.how_ended(child) if host is not None else None
+        if ended is not None:
+            report.usage.update(cpu=round(ended.cpu, 6), peak_memory=ended.peak_memory)
+        if session.late:
+            message = f"The run took longer than its {limits.timeout:g} seconds and was killed."
+            return Failed(code="timed_out", message=message)
+        if ended is None:
+            message = "The sandbox's process was lost; run it again."
+            return Failed(code="sandbox_unavailable", message=message, permanent=False)
+        return self._cause_of_death(ended)
+
+    def _cause_of_death(self, ended: Ended) -> Failed:
+        number = os.WTERMSIG(ended.status) if os.WIFSIGNALED(ended.status) else 0
+        if number == signal.SIGSYS:
+            message = "The code tried to reach outside the sandbox and was killed."
+            return Failed(code="sandbox_violation", message=message)
+        if number == signal.SIGXCPU or (number == signal.SIGKILL and ended.cpu >= self._cpu_seconds):
+            message = f"The run used more than its {self._cpu_seconds} seconds of processor time and was killed."
+            return Failed(code="cpu_limit", message=message)
+        if number == signal.SIGKILL:
+            message = "The machine ran out of memory and the run was killed."
+            return Failed(code="memory_limit", message=message, permanent=False)
+        name = signal.Signals(number).name if number else f"exit code {os.waitstatus_to_exitcode(ended.status)}"
+        return Failed(code="interpreter_crashed", message=f"The Python interpreter crashed ({name}).")
+
+    # --- The zygote
+
+    def _take(self) -> tuple[ReadyChild, Host | None]:
+        """A ready child, and the host whose stock wants a refill afterwards. Raises SandboxUnavailable."""
+        for last in (False, True):
+            host = self._living_host()
+            try:
+                child, from_stock = host.take()
+                return child, host if from_stock else None
+            except SandboxUnavailable:
+                if last:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _give_back(self, child: ReadyChild, stock: Host | None) -> None:
+        child.end()
+        if stock is not None:
+            stock.refill()
+
+    def _living_host(self) -> Host:
+        host = self._host
+        if host is not None and not host.gone:
+            return host
+        with self._lock:
+            if self._closed:
+                raise SandboxUnavailable("The sandbox is closed.")
+            if self._host is None or self._host.gone:
+                self._host = self._new_host(self._host)
+            return self._host
+
+    def _new_host(self, old: Host | None) -> Host:
+        if old is not None:
+            old.close()
+            self._host = None
+        if self._trouble and time.monotonic() - self._tried < RETRY_SECONDS:
+            raise SandboxUnavailable(self._trouble)
+        self._tried = time.monotonic()
+        try:
+            host = Host(self._arguments)
+            if not host.hello["available"]:
+                host.close()
+                raise SandboxUnavailable(f"Code cannot be contained here: {host.hello['reason']}.")
+        except SandboxUnavailable as error:
+            self._trouble = str(error)
+            raise
+        except OSError as error:
+            self._trouble = f"The sandbox's process cannot be started ({error.strerror})."
+            raise SandboxUnavailable(self._trouble) from None
+        self._trouble = ""
+        return host
+
+    def layers(self) -> dict[str, Any]:
+        """Whether code can run here, why not, and which layers of containment are in force; JSON data."""
+        try:
+            host = self._living_host()
+        except SandboxUnavailable as error:
+            return {"available": False, "reason": str(error), "layers": {}}
+        return dict(host.hello)
+
+    def prestart(self) -> None:
+        """Start the zygote and its children now; where that cannot be, the first use says so."""
+        try:
+            self._living_host()
+        except SandboxUnavailable:
+            pass
+
+    def close(self) -> None:
+        """End every process of this sandbox. Runs that still go on end as lost; nothing can be run any more."""
+        with self._lock:
+            self._closed = True
+            if self._host is not None:
+                self._host.close()
+                self._host = None
+
+
+def _not_found(name: str, functions: frozenset[str]) -> str:
+    known = ", ".join(sorted(functions)[:10])
+    return f"The code defines no function {name} at top level; " + (f"it defines {known}." if known else "add one.")
+
+
+def _too_complex(message: str) -> Compiled:
+    return Compiled(problems=(problem(CODE, "code_too_complex", message, 1, 1),))
+
+
+def _rejected(found: list[FieldProblem]) -> Failed:
+    first = found[0]
+    where = f"line {first.line}: " if first.line is not None else ""
+    return Failed(code="code_rejected", message=where + first.message, line=first.line, value=None)
+
+
+def _refusal(payload: bytes) -> str:
+    return f"Code cannot be contained here: {payload.decode('utf-8', 'replace')[:500]}."
+
+
+def _problems(payload: bytes) -> tuple[FieldProblem, ...]:
+    try:
+        return tuple(
+            problem(CODE, str(code)[:80], str(message)[:1000], int(line), int(column))
+            for code, message, line, column in parse_json(payload)
+        )
+    except (TypeError, ValueError):
+        raise Violation from None
+
+
+def _functions(payload: bytes) -> frozenset[str]:
+    names = parse_json(payload)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Violation
+    return frozenset(names)

@@ -1,0 +1,183 @@
+"""The guards behind the policy's rewrites: attributes whose meaning depends on the object, and the class of an object."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+from tasks.sandbox.formatting import NATIVE_FORMAT, NATIVE_FORMAT_MAP, make_formatting
+from tasks.sandbox.names import READABLE, Access, access, may_write
+
+MISSING = object()
+
+#: Types whose constructor makes executable objects, or whose instances lead into the interpreter.
+OPAQUE = (
+    types.FunctionType,
+    types.CodeType,
+    types.ModuleType,
+    types.FrameType,
+    types.TracebackType,
+    types.GeneratorType,
+    types.CoroutineType,
+    types.AsyncGeneratorType,
+    types.CellType,
+    types.MethodType,
+    types.MappingProxyType,
+    types.SimpleNamespace,
+)
+
+
+class _Frozen(type):
+    """Metaclass of classes that user code may compare and name, but neither call, subclass nor change."""
+
+    _inner: Any
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        raise AttributeError(f"{cls.__name__} cannot be changed")
+
+    def __delattr__(cls, name: str) -> None:
+        raise AttributeError(f"{cls.__name__} cannot be changed")
+
+    def __call__(cls, *arguments: Any) -> Any:
+        raise TypeError(f"objects of type {cls.__name__} cannot be made here")
+
+    def __repr__(cls) -> str:
+        return f"<class {cls.__name__!r}>"
+
+
+def _no_subclass(cls: type, **_: Any) -> None:
+    raise TypeError("this class cannot be subclassed; write a class of your own")
+
+
+def _opaque(inner: type) -> type:
+    """A stand-in for `inner` that works in `isinstance`, in comparisons and as `.__name__`."""
+
+    class Kind(_Frozen):
+        __slots__ = ()
+
+        def __instancecheck__(cls, value: Any) -> bool:
+            return isinstance(value, inner)
+
+        def __subclasscheck__(cls, other: type) -> bool:
+            return other is cls or (isinstance(other, type) and issubclass(other, inner))
+
+    return Kind(inner.__name__, (), {"__slots__": (), "__init_subclass__": classmethod(_no_subclass)})
+
+
+_STAND_INS: dict[type, type] = {inner: _opaque(inner) for inner in OPAQUE}
+
+
+class _TypeKind(_Frozen):
+    """`type` for user code: `type(x)`, `isinstance(x, type)`, but no `type(name, bases, namespace)`."""
+
+    __slots__ = ()
+
+    def __call__(cls, *arguments: Any) -> Any:
+        if len(arguments) != 1:
+            raise TypeError("type() takes one argument here; write a class statement to make a class")
+        return type_of(arguments[0])
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, type)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return isinstance(other, type) and issubclass(other, type)
+
+
+TYPE = _TypeKind("type", (), {"__slots__": (), "__init_subclass__": classmethod(_no_subclass)})
+
+
+def type_of(value: Any) -> type:
+    """The class of `value` as user code may see it."""
+    kind = type(value)
+    if issubclass(kind, type):
+        return TYPE
+    return _STAND_INS.get(kind, kind)
+
+
+def read(value: Any, name: str, default: Any = MISSING, /) -> Any:
+    """`getattr` for user code. Raises AttributeError for what the policy does not let through."""
+    if type(name) is not str:
+        if not isinstance(name, str):
+            raise TypeError(f"attribute name must be string, not '{type(name).__name__}'")
+        name = str.__str__(name)
+    allowed = access(name)
+    if allowed is Access.DENIED or (name == "obj" and isinstance(value, AttributeError)):
+        if default is not MISSING:
+            return default
+        raise AttributeError(f"{name!r} cannot be read here")
+    if name == "__class__":
+        return type_of(value)
+    found = getattr(value, name) if default is MISSING else getattr(value, name, default)
+    return found if allowed is Access.NATIVE else _shown(name, found)
+
+
+def _shown(name: str, found: Any) -> Any:
+    if name in ("format", "format_map"):
+        return _guarded_formatting(found)
+    if name == "__setattr__":
+        return _checked(found, 2)
+    if name == "__delattr__":
+        return _checked(found, 1)
+    if name in READABLE and isinstance(found, (types.FunctionType, types.BuiltinFunctionType, types.ModuleType)):
+        raise AttributeError(f"{name!r} cannot be read here")
+    return found
+
+
+def _checked(method: Any, name_from_end: int) -> Any:
+    """`__setattr__` or `__delattr__`, bound or not, that writes only what the policy lets through."""
+
+    # Closures, not functools.partial, which would show its parts.
+    def checked(*arguments: Any) -> Any:
+        if len(arguments) < name_from_end:
+            raise TypeError("the name of an attribute is missing")
+        name = arguments[-name_from_end]
+        if type(name) is not str or not may_write(name):
+            raise AttributeError(f"{name!r} cannot be written here")
+        return method(*arguments)
+
+    return checked
+
+
+def _guarded_formatting(found: Any) -> Any:
+    # By what was found, not by where: `super().format` in a subclass of str gives the native method as well.
+    if found is NATIVE_FORMAT:
+        return safe_format
+    if found is NATIVE_FORMAT_MAP:
+        return safe_format_map
+    if isinstance(found, types.BuiltinFunctionType) and isinstance(found.__self__, str):
+        return _bound(safe_format if found.__name__ == "format" else safe_format_map, found.__self__)
+    return found
+
+
+def _bound(function: Any, template: str) -> Any:
+    def formatted(*arguments: Any, **keywords: Any) -> str:
+        return str(function(template, *arguments, **keywords))
+
+    return formatted
+
+
+def has(value: Any, name: str, /) -> bool:
+    """`hasattr` for user code."""
+    try:
+        read(value, name)
+    except AttributeError:
+        return False
+    return True
+
+
+def write(value: Any, name: str, new: Any, /) -> None:
+    """`setattr` for user code."""
+    if not isinstance(name, str) or not may_write(str.__str__(name)):
+        raise AttributeError(f"{name!r} cannot be written here")
+    setattr(value, str.__str__(name), new)
+
+
+def erase(value: Any, name: str, /) -> None:
+    """`delattr` for user code."""
+    if not isinstance(name, str) or not may_write(str.__str__(name)):
+        raise AttributeError(f"{name!r} cannot be deleted here")
+    delattr(value, str.__str__(name))
+
+
+safe_format, safe_format_map = make_formatting(read)

@@ -1,0 +1,192 @@
+"""The host's side of one zygote: starting it, taking children from it, asking how they ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tasks.sandbox import wire
+
+#: Children kept ready. More would only wait: callers bound how many run at once.
+READY = max(2, min(4, os.cpu_count() or 1))
+#: Seconds a zygote may take to say hello, and to hand over a child.
+HELLO_SECONDS = 30.0
+CHILD_SECONDS = 10.0
+STATUS_SECONDS = 5.0
+
+ROOT = str(Path(__file__).resolve().parents[2])
+START = "import sys; sys.path.append(sys.argv[1]); from tasks.sandbox.zygote import main; main(sys.argv[2:])"
+#: Nothing of the service's environment; the time zone is fixed because a run could not read the machine's.
+ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0", "PATH": "/usr/bin:/bin"}
+
+
+class SandboxUnavailable(Exception):
+    """Code cannot be contained on this machine, or the zygote is gone; the message says why."""
+
+
+class Ended(NamedTuple):
+    """How a child ended."""
+
+    #: As wait(2) gives it.
+    status: int
+    #: Seconds.
+    cpu: float
+    #: Bytes.
+    peak_memory: int
+
+
+class ReadyChild:
+    """A hardened child that waits for its one request."""
+
+    def __init__(self, serial: int, channel: socket.socket, pidfd: int) -> None:
+        self.serial = serial
+        self.channel = channel
+        self._pidfd = pidfd
+        self._lock = threading.Lock()
+
+    def kill(self) -> None:
+        """SIGKILL, from any thread, at any time; a process that is gone already is never mistaken for another."""
+        with self._lock:
+            if self._pidfd >= 0:
+                try:
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+
+    def end(self) -> None:
+        """Kill it if it lives and give its descriptors back."""
+        self.kill()
+        with self._lock:
+            if self._pidfd >= 0:
+                os.close(self._pidfd)
+                self._pidfd = -1
+        self.channel.close()
+
+
+class Host:
+    """One zygote process. Its methods may be called from several threads; a dead one is replaced by a new Host."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        """Starts the zygote and waits for its hello. Raises SandboxUnavailable if it does not come."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            command = [sys.executable, "-I", "-X", "utf8", "-c", START, ROOT, str(theirs.fileno()), *arguments]
+            self._process = subprocess.Popen(
+                command,
+                env=ENVIRONMENT,
+                cwd="/",
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._control = ours
+        self.gone = False
+        self.hello = self._hear_hello()
+        if self.hello["available"]:
+            self._set_patience(CHILD_SECONDS)
+            self._order(READY)
+
+    @property
+    def pid(self) -> int:
+        """The zygote's process id."""
+        return self._process.pid
+
+    def _set_patience(self, seconds: float) -> None:
+        # In the kernel and not by Socket.settimeout: a waiting thread then sleeps in recvmsg(2), which wakes only one.
+        whole = int(seconds)
+        self._control.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, whole.to_bytes(8, sys.byteorder) + b"\0" * 8)
+
+    def _hear_hello(self) -> dict[str, Any]:
+        self._set_patience(HELLO_SECONDS)
+        try:
+            packet = self._control.recv(wire.MAX_PACKET)
+        except OSError:
+            packet = b""
+        if packet[:1] != wire.HELLO:
+            self.close()
+            raise SandboxUnavailable(f"The sandbox's process did not start (exit code {self._process.returncode}).")
+        found: dict[str, Any] = json.loads(packet[1:])
+        return found
+
+    def _order(self, count: int) -> None:
+        try:
+            self._control.send(wire.FORK + bytes([count]))
+        except OSError:
+            self.gone = True
+            raise SandboxUnavailable("The sandbox's process is gone.") from None
+
+    def take(self) -> tuple[ReadyChild, bool]:
+        """A ready child, and whether it came from the stock, which then wants `refill`. Raises SandboxUnavailable."""
+        found = self._receive(socket.MSG_DONTWAIT)
+        if found is not None:
+            return found, True
+        self._order(1)
+        found = self._receive(0)
+        if found is None:
+            self.gone = True
+            raise SandboxUnavailable("The sandbox's process does not answer.")
+        return found, False
+
+    def refill(self) -> None:
+        """Order one child to replace one that was taken from the stock."""
+        try:
+            self._order(1)
+        except SandboxUnavailable:
+            pass  # the next `take` finds out and says so
+
+    def _receive(self, flags: int) -> ReadyChild | None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, wire.MAX_PACKET, 2, flags)
+        except BlockingIOError:
+            return None
+        except OSError:
+            data, descriptors = b"", []
+        if len(descriptors) != 2:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self.gone = True
+            raise SandboxUnavailable("The sandbox's process is gone.")
+        channel, pidfd = descriptors
+        return ReadyChild(wire.READY.unpack(data)[1], socket.socket(fileno=channel), pidfd)
+
+    def how_ended(self, child: ReadyChild) -> Ended | None:
+        """How `child`, which is dead or dying, ended; None if nobody can tell any more."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                packet = wire.READY.pack(wire.STATUS, child.serial)
+                try:
+                    socket.send_fds(self._control, [packet], [theirs.fileno()])
+                except OSError:
+                    self.gone = True
+                    return None
+            ours.settimeout(STATUS_SECONDS)
+            try:
+                told = ours.recv(wire.ENDED.size)
+            except OSError:
+                return None
+        return Ended(*wire.ENDED.unpack(told)) if len(told) == wire.ENDED.size else None
+
+    def close(self) -> None:
+        """End the zygote and with it every child; returns when they are gone."""
+        self.gone = True
+        try:
+            self._control.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._control.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,74 @@
+"""`typing` for user code: names that can be subscripted, combined and inherited from, and mean nothing at run time."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+BASES: dict[str, type] = {
+    "List": list,
+    "Dict": dict,
+    "Set": set,
+    "FrozenSet": frozenset,
+    "Tuple": tuple,
+    "DefaultDict": collections.defaultdict,
+    "OrderedDict": collections.OrderedDict,
+    "Counter": collections.Counter,
+    "Deque": collections.deque,
+    "TypedDict": dict,
+}
+
+NAMES = (
+    "Any Union Optional Callable Iterable Iterator Sequence MutableSequence Mapping MutableMapping Generator Collection "
+    "Container Hashable Sized Reversible Literal Final ClassVar Type Text NoReturn Never Annotated Concatenate ParamSpec "
+    "AnyStr SupportsInt SupportsFloat SupportsAbs SupportsIndex SupportsRound AbstractSet MutableSet Pattern Match IO "
+    "Self TypeAlias TypeGuard Required NotRequired LiteralString Unpack ByteString KeysView ValuesView ItemsView"
+).split()
+
+
+class Inert:
+    """One name of `typing`."""
+
+    __slots__ = ("_base", "_label")
+
+    def __init__(self, label: str, base: type | None = None) -> None:
+        object.__setattr__(self, "_label", label)
+        object.__setattr__(self, "_base", base)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("names of typing cannot be changed")
+
+    def __getitem__(self, parameters: Any) -> Inert:
+        return self
+
+    def __or__(self, other: Any) -> Inert:
+        return self
+
+    __ror__ = __or__
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        base: Any = object.__getattribute__(self, "_base")
+        return self if base is None else base(*arguments, **keywords)
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        base = object.__getattribute__(self, "_base")
+        return () if base is None else (base,)
+
+    def __repr__(self) -> str:
+        return f"typing.{object.__getattribute__(self, '_label')}"
+
+
+def _identity(value: Any) -> Any:
+    return value
+
+
+def public() -> dict[str, Any]:
+    """The members of the `typing` facade."""
+    found: dict[str, Any] = {name: Inert(name) for name in (*NAMES, "Generic", "Protocol", "TypeVar", "NewType")}
+    found |= {name: Inert(name, base) for name, base in BASES.items()}
+    found |= {name: _identity for name in ("overload", "final", "no_type_check", "runtime_checkable", "override")}
+    found["cast"] = lambda kind, value: value
+    found["NewType"] = lambda name, base: base
+    found["TypeVar"] = lambda name, *constraints, **options: Inert(str(name)[:80])
+    found["TYPE_CHECKING"] = False
+    return found

@@ -1,0 +1,176 @@
+"""Replacements for public functions of allowed modules that would read attributes by name or build code from text."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import keyword
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tasks.sandbox.guards import read, safe_format, safe_format_map
+from tasks.sandbox.names import Access, access
+
+#: What `functools.wraps` copies; the values are strings.
+COPIED = ("__module__", "__name__", "__qualname__", "__doc__")
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a string")
+    return str.__str__(value)
+
+
+def _identifier(value: Any, what: str) -> str:
+    name = _text(value, what)
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(f"{what} must be an identifier, not {name[:80]!r}")
+    return name
+
+
+def namedtuple(
+    typename: str,
+    field_names: str | Iterable[str],
+    *,
+    rename: bool = False,
+    defaults: Iterable[Any] | None = None,
+) -> type:
+    """`collections.namedtuple`, whose code is built from text: only true identifiers reach it."""
+    names = field_names
+    if isinstance(names, str):
+        names = str.__str__(names).replace(",", " ").split()
+    fields = [_text(name, "a field name") for name in names]
+    if not rename:
+        fields = [_identifier(name, "a field name") for name in fields]
+    return collections.namedtuple(  # type: ignore[no-any-return, misc]
+        _identifier(typename, "the type name"), fields, rename=bool(rename), defaults=defaults, module="task"
+    )
+
+
+def update_wrapper(
+    wrapper: Any, wrapped: Any, assigned: Iterable[str] = COPIED, updated: Iterable[str] = ("__dict__",)
+) -> Any:
+    """`functools.update_wrapper` for the attributes that describe a function, and no others."""
+    for name in assigned:
+        if name not in (*COPIED, "__annotations__"):
+            raise ValueError(f"{name!r} cannot be copied here")
+        if name in COPIED and isinstance(value := getattr(wrapped, name, None), str):
+            setattr(wrapper, name, value)
+    for name in updated:
+        if name != "__dict__":
+            raise ValueError(f"{name!r} cannot be updated here")
+    return wrapper
+
+
+def wraps(
+    wrapped: Any, assigned: Iterable[str] = COPIED, updated: Iterable[str] = ("__dict__",)
+) -> Callable[[Any], Any]:
+    """`functools.wraps`, by way of `update_wrapper` above."""
+
+    def decorate(wrapper: Any) -> Any:
+        return update_wrapper(wrapper, wrapped, assigned, updated)
+
+    return decorate
+
+
+def singledispatch(function: Callable[..., Any]) -> Any:
+    """`functools.singledispatch`, with the class given to `register` and not read from an annotation."""
+    registry: dict[type, Callable[..., Any]] = {}
+
+    def dispatch(kind: type) -> Callable[..., Any]:
+        return next((registry[base] for base in type.mro(kind) if base in registry), function)
+
+    def register(kind: type, implementation: Callable[..., Any] | None = None) -> Any:
+        if not isinstance(kind, type):
+            raise TypeError("write @register(int): the class is not read from the annotation here")
+        if implementation is None:
+            return lambda given: register(kind, given)
+        registry[kind] = implementation
+        return implementation
+
+    def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        if not arguments:
+            raise TypeError(f"{function.__name__} requires at least 1 positional argument")
+        return dispatch(type(arguments[0]))(*arguments, **keywords)
+
+    wrapper.register = register  # type: ignore[attr-defined]
+    wrapper.dispatch = dispatch  # type: ignore[attr-defined]
+    return update_wrapper(wrapper, function)
+
+
+def attrgetter(attribute: str, *more: str) -> Callable[[Any], Any]:
+    """`operator.attrgetter` through the guard."""
+    paths = [_text(name, "an attribute name").split(".") for name in (attribute, *more)]
+
+    def follow(value: Any, path: list[str]) -> Any:
+        return functools.reduce(read, path, value)
+
+    def get(value: Any) -> Any:
+        found = tuple(follow(value, path) for path in paths)
+        return found if more else found[0]
+
+    return get
+
+
+def methodcaller(name: str, /, *arguments: Any, **keywords: Any) -> Callable[[Any], Any]:
+    """`operator.methodcaller` through the guard."""
+    method = _text(name, "the method name")
+    return lambda value: read(value, method)(*arguments, **keywords)
+
+
+def _userstring_format(self: Any, /, *arguments: Any, **keywords: Any) -> str:
+    return safe_format(_text(self.data, "the text"), *arguments, **keywords)
+
+
+def _userstring_format_map(self: Any, mapping: Any) -> str:
+    return safe_format_map(_text(self.data, "the text"), mapping)
+
+
+def _collections() -> dict[str, Any]:
+    # In the class itself: `super()` would find the original behind a subclass of ours.
+    collections.UserString.format = _userstring_format  # type: ignore[assignment, method-assign]
+    collections.UserString.format_map = _userstring_format_map  # type: ignore[method-assign]
+    return {"namedtuple": namedtuple}
+
+
+def _functools() -> dict[str, Any]:
+    # functools itself calls these two for lru_cache, cached_property, total_ordering: its own names stay as they are.
+    return {"update_wrapper": update_wrapper, "wraps": wraps, "singledispatch": singledispatch}
+
+
+def _operator() -> dict[str, Any]:
+    return {"attrgetter": attrgetter, "methodcaller": methodcaller}
+
+
+def _dataclasses() -> dict[str, Any]:
+    import dataclasses
+    import sys
+    import typing
+
+    # dataclasses looks annotations up in the module of the class, by name.
+    module = type(sys)("task")
+    vars(module).update(ClassVar=typing.ClassVar, InitVar=dataclasses.InitVar, KW_ONLY=dataclasses.KW_ONLY)
+    sys.modules["task"] = module
+
+    def check(cls: type) -> type:
+        for name in getattr(cls, "__match_args__", ()):
+            if access(name) is not Access.NATIVE:
+                raise TypeError(f"a field cannot be named {name!r} here")
+        return cls
+
+    def dataclass(cls: type | None = None, /, **options: Any) -> Any:
+        if cls is not None:
+            return check(dataclasses.dataclass(cls))
+        decorate = dataclasses.dataclass(**options)
+        return lambda given: check(decorate(given))
+
+    return {"dataclass": dataclass}
+
+
+#: Module to a function that makes the members replaced in its facade.
+REPLACED: dict[str, Callable[[], dict[str, Any]]] = {
+    "collections": _collections,
+    "functools": _functools,
+    "operator": _operator,
+    "dataclasses": _dataclasses,
+}

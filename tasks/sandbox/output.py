@@ -1,0 +1,59 @@
+"""What a run prints: capped, and sent to the host call by call, so that a kill loses nothing that was printed."""
+
+from __future__ import annotations
+
+import io
+import os
+import types
+from typing import Any
+
+from tasks.sandbox.seccomp import CHANNEL
+from tasks.sandbox.wire import FRAME, MAX_OUTPUT_FRAME, STDERR, STDOUT
+
+
+def send(kind: bytes, payload: bytes) -> None:
+    """Write one frame to the host."""
+    data = FRAME.pack(kind, len(payload)) + payload
+    while data:
+        data = data[os.write(CHANNEL, data) :]
+
+
+class Stream(io.TextIOBase):
+    """stdout or stderr of a run."""
+
+    def __init__(self, kind: bytes) -> None:
+        self._kind = kind
+        self._room = 0
+
+    def open(self, max_bytes: int) -> None:
+        """From now on at most `max_bytes` are sent, and one more that tells the host that there was more."""
+        self._room = max_bytes + 1
+
+    def write(self, text: str) -> int:
+        """Send `text`; past the cap it is dropped."""
+        if self._room > 0 and text:
+            data = text.encode("utf-8", "backslashreplace")[: self._room]
+            self._room -= len(data)
+            for start in range(0, len(data), MAX_OUTPUT_FRAME):
+                send(self._kind, data[start : start + MAX_OUTPUT_FRAME])
+        return len(text)
+
+
+stdout = Stream(STDOUT)
+stderr = Stream(STDERR)
+
+
+def make_print(write: Any) -> types.FunctionType:
+    """`print` for user code: one frame for each call."""
+
+    def print(
+        *values: object, sep: str | None = " ", end: str | None = "\n", file: None = None, flush: bool = False
+    ) -> None:
+        if file is not None:
+            raise TypeError("print() writes to the task's output here; leave out file=")
+        between, after = " " if sep is None else sep, "\n" if end is None else end
+        if not isinstance(between, str) or not isinstance(after, str):
+            raise TypeError("sep and end must be None or a string")
+        write(str.join(between, [str(value) for value in values]) + after)
+
+    return print  # type: ignore[return-value]

@@ -1,0 +1,399 @@
+"""The language layer: which Python a user may write, as a policy on top of RestrictedPython's.
+
+It is a second line of defence and the source of clear messages; the boundary is the kernel layer. What it leaves out of
+RestrictedPython's guards, and why that costs nothing here, is told in docs/explain/sandbox.md.
+"""
+
+from __future__ import annotations
+
+import __future__
+
+import ast
+import builtins
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from RestrictedPython.transformer import RestrictingNodeTransformer, copy_locations
+
+from tasks.sandbox.names import (
+    CLASS_SETTINGS,
+    READABLE_NAMES,
+    SPECIAL_METHODS,
+    Access,
+    access,
+    is_reserved,
+    may_write,
+)
+from tasks.sandbox.problems import Problem, instead_of_import, instead_of_name
+
+#: Part of the key under which compiled code is kept: raise it when the same source may compile differently.
+POLICY_VERSION = 1
+FILENAME = "<task>"
+#: Deep enough for long sums of ordinary code; deeper source is refused as too complex.
+COMPILE_RECURSION = 6000
+
+
+class Policy(RestrictingNodeTransformer):
+    """Collects everything that is not allowed and rewrites imports and guarded attributes."""
+
+    def __init__(self, exports: Mapping[str, frozenset[str]], builtin_names: frozenset[str]) -> None:
+        super().__init__()
+        self._exports = exports
+        self._builtin_names = builtin_names
+        self._class_depth: list[bool] = []
+        self._classes: set[str] = set()
+        self._bound: set[str] = set()
+        self._loads: list[ast.Name] = []
+        self.problems: list[Problem] = []
+
+    def examine(self, tree: ast.Module) -> ast.Module:
+        """The tree to compile; `problems` holds what is wrong with it."""
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                self._classes.add(node.name)
+        self.visit(tree)
+        self._check_loads()
+        self.problems.sort(key=lambda problem: (problem.line, problem.column))
+        return ast.fix_missing_locations(tree)
+
+    # --- Reporting
+
+    def refuse(self, node: ast.AST, code: str, message: str) -> None:
+        """Records one violation at the place of `node`."""
+        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1
+        self.problems.append(Problem(code=code, message=message, line=line, column=column))
+
+    def error(self, node: ast.AST, info: str) -> None:
+        self.refuse(node, "not_allowed", info)
+
+    def not_allowed(self, node: ast.AST) -> None:
+        what = type(node).__name__
+        self.refuse(node, "not_allowed", UNSUPPORTED.get(what, f"{what} statements are not allowed; write it without."))
+
+    # --- Names
+
+    def check_name(self, node: ast.AST, name: str | None, allow_magic_methods: bool = False) -> None:
+        """Refuses to bind a name that belongs to Python or to the guards."""
+        if name is None:
+            return
+        self._bound.add(name)
+        in_class = bool(self._class_depth) and self._class_depth[-1]
+        if not is_reserved(name):
+            return
+        if in_class and (name in CLASS_SETTINGS or (allow_magic_methods and name in SPECIAL_METHODS)):
+            return
+        self.refuse(
+            node, "name_not_allowed", f"The name {name} is reserved; use a name without underscores at both ends."
+        )
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if not isinstance(node.ctx, ast.Load):
+            self.check_name(node, node.id, allow_magic_methods=True)
+        elif is_reserved(node.id) and node.id not in READABLE_NAMES:
+            self.refuse(node, "name_not_allowed", f"The name {node.id} is reserved and cannot be used.")
+        else:
+            self._loads.append(node)
+        return node
+
+    def _check_loads(self) -> None:
+        """Builtins that are kept out are refused where nothing in the source could have bound their name."""
+        for node in self._loads:
+            name = node.id
+            if name in self._bound or name in self._builtin_names or name in READABLE_NAMES:
+                continue
+            if hasattr(builtins, name):
+                self.refuse(node, "name_not_allowed", instead_of_name(name))
+
+    def visit_Global(self, node: ast.Global) -> ast.AST:
+        for name in node.names:
+            self.check_name(node, name)
+        return node
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:
+        for name in node.names:
+            self.check_name(node, name)
+        return node
+
+    # --- Attributes: names that mean the same on every object stay as they are, so that ordinary code keeps its speed
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        node = self.node_contents_visit(node)
+        name = node.attr
+        if not isinstance(node.ctx, ast.Load):
+            if not may_write(name):
+                self._refuse_attribute(node, f"The attribute {name} cannot be changed")
+            return node
+        allowed = access(name)
+        if allowed is Access.DENIED:
+            self._refuse_attribute(node, f"The attribute {name} cannot be read")
+        if allowed is not Access.GUARDED:
+            return node
+        return self._located(self._call("_getattr_", node.value, ast.Constant(name)), node)
+
+    def _refuse_attribute(self, node: ast.Attribute, what: str) -> None:
+        # Points at the attribute, not at the start of a chain that may begin lines earlier.
+        at = ast.copy_location(ast.Pass(), node)
+        if node.end_lineno is not None and node.end_col_offset is not None:
+            at.lineno, at.col_offset = node.end_lineno, max(node.end_col_offset - len(node.attr.encode()), 0)
+        self.refuse(
+            at, "attribute_not_allowed", f"{what}: it leads into the interpreter; use the object's own methods."
+        )
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        target = node.target
+        if isinstance(target, ast.Attribute) and access(target.attr) is Access.GUARDED and target.attr != "obj":
+            self.refuse(node, "attribute_not_allowed", f"Write x.{target.attr} = … in full; it cannot be augmented.")
+        return self.node_contents_visit(node)
+
+    # --- Native where RestrictedPython would wrap: a run has nothing to protect inside its own process
+
+    def _plain(self, node: ast.AST) -> ast.AST:
+        return self.node_contents_visit(node)
+
+    visit_Subscript = visit_Assign = visit_With = visit_Match = visit_match_case = visit_MatchValue = _plain
+    visit_MatchSingleton = visit_MatchSequence = visit_MatchOr = _plain
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        return self.node_contents_visit(node)
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        return self.node_contents_visit(node)
+
+    def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
+        if node.is_async:
+            self.refuse(node.target, "not_allowed", UNSUPPORTED["AsyncFor"])
+        return self.node_contents_visit(node)
+
+    def visit_Module(self, node: ast.Module) -> ast.AST:
+        return self.node_contents_visit(node)
+
+    # --- Annotations are never evaluated (compiled as in PEP 563), so they may say anything
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        node.target = self.visit(node.target)
+        if node.value is not None:
+            node.value = self.visit(node.value)
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        self.check_name(node, node.arg)
+        return node
+
+    def check_function_argument_names(self, node: Any) -> None:
+        """Done by `visit_arg`, which knows where each argument stands."""
+
+    # --- Definitions
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.check_name(node, node.name, allow_magic_methods=True)
+        self._refuse_type_parameters(node)
+        node.decorator_list = [self.visit(each) for each in node.decorator_list]
+        node.args = self.visit(node.args)
+        with_body = _Scope(self._class_depth, False)
+        with with_body:
+            node.body = self._statements(node.body)
+        return node
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+        with _Scope(self._class_depth, False):
+            return self.node_contents_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        self.check_name(node, node.name)
+        self._refuse_type_parameters(node)
+        for keyword in node.keywords:
+            if keyword.arg is None or keyword.arg == "metaclass":
+                self.refuse(node, "not_allowed", "metaclass= is not allowed; use a base class or a decorator.")
+        node.decorator_list = [self.visit(each) for each in node.decorator_list]
+        node.bases = [self.visit(base) for base in node.bases]
+        node.keywords = [self.visit(keyword) for keyword in node.keywords]
+        self._check_match_args(node)
+        with _Scope(self._class_depth, True):
+            node.body = self._statements(node.body)
+        return node
+
+    def _statements(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        found: list[ast.stmt] = []
+        for statement in body:
+            result = self.visit(statement)
+            found.extend(result if isinstance(result, list) else [result] if result is not None else [])
+        return found
+
+    def _refuse_type_parameters(self, node: ast.AST) -> None:
+        if getattr(node, "type_params", None):
+            self.refuse(node, "not_allowed", "Type parameters are not allowed; leave them out.")
+
+    def _check_match_args(self, node: ast.ClassDef) -> None:
+        """`__match_args__` names attributes that patterns read in C: it must be written out and harmless."""
+        for statement in ast.walk(ast.Module(body=node.body, type_ignores=[])):
+            if isinstance(statement, ast.Name) and statement.id == "__match_args__" and not _is_plain_match_args(node):
+                self.refuse(statement, "not_allowed", "Write __match_args__ as a tuple of ordinary attribute names.")
+
+    # --- Patterns
+
+    def visit_MatchClass(self, node: ast.MatchClass) -> ast.AST:
+        own = isinstance(node.cls, ast.Name) and node.cls.id in self._classes
+        for name in node.kwd_attrs:
+            if access(name) is not Access.NATIVE and not (own and name == "obj"):
+                self.refuse(node, "attribute_not_allowed", f"A pattern cannot read the attribute {name}.")
+        return self.node_contents_visit(node)
+
+    def visit_MatchAs(self, node: ast.MatchAs) -> ast.AST:
+        self.check_name(node, node.name)
+        return self.node_contents_visit(node)
+
+    def visit_MatchStar(self, node: ast.MatchStar) -> ast.AST:
+        self.check_name(node, node.name)
+        return node
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> ast.AST:
+        self.check_name(node, node.rest)
+        return self.node_contents_visit(node)
+
+    # --- Imports become assignments from facades
+
+    def visit_Import(self, node: ast.Import) -> Any:
+        made: list[ast.stmt] = []
+        for alias in node.names:
+            top = alias.name.partition(".")[0]
+            bound = alias.asname or top
+            self.check_name(node, bound)
+            if alias.name not in self._exports:
+                self.refuse(node, "import_not_allowed", instead_of_import(alias.name, self._exports))
+                continue
+            made.append(self._binding(node, bound, alias.name if alias.asname else top))
+        return made or ast.copy_location(ast.Pass(), node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
+        module = node.module or ""
+        if module == "__future__" and not node.level:
+            return ast.copy_location(ast.Pass(), node)
+        if node.level or module not in self._exports:
+            self.refuse(node, "import_not_allowed", instead_of_import("." * node.level + module, self._exports))
+            for alias in node.names:
+                self._bound.add(alias.asname or alias.name)
+            return ast.copy_location(ast.Pass(), node)
+        made: list[ast.stmt] = []
+        for name, bound in self._imported(node, module):
+            self.check_name(node, bound)
+            if name not in self._exports[module]:
+                self.refuse(node, "import_not_allowed", f"{module} has no {name} here; import a public name of it.")
+                continue
+            made.append(self._binding(node, bound, module, name))
+        return made or ast.copy_location(ast.Pass(), node)
+
+    def _imported(self, node: ast.ImportFrom, module: str) -> list[tuple[str, str]]:
+        if [alias.name for alias in node.names] == ["*"]:
+            return [(name, name) for name in sorted(self._exports[module])]
+        return [(alias.name, alias.asname or alias.name) for alias in node.names]
+
+    def _binding(self, node: ast.stmt, bound: str, module: str, name: str | None = None) -> ast.stmt:
+        value: ast.expr = self._call("_import_", ast.Constant(module))
+        if name is not None:
+            value = ast.Attribute(value=value, attr=name, ctx=ast.Load())
+        return self._located(ast.Assign(targets=[ast.Name(bound, ast.Store())], value=value), node)
+
+    # --- Building nodes
+
+    def _call(self, function: str, *arguments: ast.expr) -> ast.Call:
+        return ast.Call(func=ast.Name(function, ast.Load()), args=list(arguments), keywords=[])
+
+    def _located(self, new: Any, old: Any) -> Any:
+        copy_locations(new, old)
+        return new
+
+
+class _Scope:
+    """Whether the statements inside stand directly in a class body."""
+
+    def __init__(self, stack: list[bool], in_class: bool) -> None:
+        self._stack = stack
+        self._in_class = in_class
+
+    def __enter__(self) -> None:
+        self._stack.append(self._in_class)
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.pop()
+
+
+def _is_plain_match_args(node: ast.ClassDef) -> bool:
+    for statement in node.body:
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.value, ast.Tuple):
+            continue
+        names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+        if names == ["__match_args__"]:
+            parts = [part.value if isinstance(part, ast.Constant) else None for part in statement.value.elts]
+            mentions = sum(isinstance(each, ast.Name) and each.id == "__match_args__" for each in ast.walk(node))
+            return mentions == 1 and all(isinstance(part, str) and access(part) is Access.NATIVE for part in parts)
+    return False
+
+
+UNSUPPORTED = {
+    "AsyncFunctionDef": "async def is not allowed; write an ordinary def.",
+    "AsyncFor": "async for is not allowed; write an ordinary for.",
+    "AsyncWith": "async with is not allowed; write an ordinary with.",
+    "Await": "await is not allowed; call an ordinary function.",
+    "TryStar": "except* is not allowed; write except.",
+    "TypeAlias": "type statements are not allowed; leave it out.",
+    "TemplateStr": "t-strings are not allowed; write an f-string.",
+}
+
+
+class Compiler:
+    """Compiles sources under one set of modules and builtins."""
+
+    def __init__(self, exports: Mapping[str, frozenset[str]], builtin_names: frozenset[str]) -> None:
+        self._exports = exports
+        self._builtin_names = builtin_names
+
+    def compile(self, source: str) -> tuple[Any, list[str], list[Problem]]:
+        """The code object (None if there are problems), the functions at top level, and the problems."""
+        before = sys.getrecursionlimit()
+        sys.setrecursionlimit(COMPILE_RECURSION)
+        try:
+            return self._compile(source)
+        except SyntaxError as error:
+            return None, [], [_syntax_problem(error)]
+        except (RecursionError, MemoryError):
+            return (
+                None,
+                [],
+                [Problem("code_too_complex", "The code nests too deeply; split it into smaller parts.", 1, 1)],
+            )
+        except (ValueError, OverflowError, UnicodeError) as error:
+            return None, [], [Problem("syntax_error", f"The code cannot be read: {error}.", 1, 1)]
+        finally:
+            sys.setrecursionlimit(before)
+
+    def _compile(self, source: str) -> tuple[Any, list[str], list[Problem]]:
+        tree = ast.parse(source, FILENAME)
+        functions = _top_level_functions(tree)
+        policy = Policy(self._exports, self._builtin_names)
+        tree = policy.examine(tree)
+        if policy.problems:
+            return None, functions, policy.problems
+        flags = __future__.annotations.compiler_flag
+        return compile(tree, FILENAME, "exec", flags=flags, dont_inherit=True), functions, []
+
+
+def _top_level_functions(tree: ast.Module) -> list[str]:
+    found: list[str] = []
+    pending: list[ast.stmt] = list(tree.body)
+    while pending:
+        statement = pending.pop()
+        if isinstance(statement, ast.FunctionDef):
+            found.append(statement.name)
+        elif isinstance(statement, ast.If | ast.Try | ast.With):
+            for part in ("body", "orelse", "finalbody"):
+                pending.extend(getattr(statement, part, ()))
+            for handler in getattr(statement, "handlers", ()):
+                pending.extend(handler.body)
+    return found
+
+
+def _syntax_problem(error: SyntaxError) -> Problem:
+    return Problem(
+        "syntax_error", f"Python cannot read this: {error.msg}.", error.lineno or 1, max(error.offset or 1, 1)
+    )

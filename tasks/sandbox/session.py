@@ -1,0 +1,150 @@
+"""The host's side of one child: sends the request, reads frames until the end or the deadline, trusts none of them."""
+
+from __future__ import annotations
+
+import json
+import marshal
+import select
+import socket
+import time
+from typing import Any, NamedTuple
+
+from tasks.report import Report, Stream
+from tasks.sandbox import wire
+from tasks.sandbox.host import ReadyChild
+
+CHUNK = 256 * 1024
+STREAMS: dict[bytes, Stream] = {wire.STDOUT: "stdout", wire.STDERR: "stderr"}
+
+
+class Violation(Exception):
+    """The child said something that no child of ours says: it is not ours any more."""
+
+
+class Heard(NamedTuple):
+    """The last word of a child."""
+
+    #: A frame kind of `wire`, or None if it died, was killed or ran out of time without one.
+    kind: bytes | None
+    payload: bytes
+    #: What it compiled: names of functions and marshalled code.
+    functions: bytes = b""
+    code: bytes = b""
+
+
+class Session:
+    """One request to one child."""
+
+    def __init__(self, child: ReadyChild, deadline: float, report: Report | None, max_result_bytes: int = 0) -> None:
+        """`deadline` is a moment of time.monotonic()."""
+        self._channel = child.channel
+        self._deadline = deadline
+        self._report = report
+        self._max_result = max_result_bytes + wire.USAGE.size
+        # One byte past the cap is how a stream says that there was more.
+        self._room = {} if report is None else dict.fromkeys(STREAMS, report.max_output_bytes + 1)
+        self._buffer = bytearray()
+        self._functions = b""
+        self._code = b""
+        #: True once the deadline has passed.
+        self.late = False
+
+    def ask(self, request: tuple[Any, ...], until: frozenset[bytes]) -> Heard:
+        """Send `request`; the first frame of a kind in `until` is the answer. Raises Violation."""
+        data = marshal.dumps(request)
+        self._send(wire.REQUEST.pack(len(data)) + data)
+        while True:
+            for kind, payload in self._frames():
+                if kind in until:
+                    return Heard(kind, payload, self._functions, self._code)
+                self._take(kind, payload)
+            if not self._receive():
+                return Heard(None, b"", self._functions, self._code)
+
+    def _send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view and self._wait(select.POLLOUT):
+            try:
+                view = view[self._channel.send(view, socket.MSG_DONTWAIT) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                return  # it died: reading says so
+
+    def _wait(self, event: int) -> bool:
+        left = self._deadline - time.monotonic()
+        if left > 0:
+            poller = select.poll()
+            poller.register(self._channel, event)
+            if poller.poll(left * 1000):
+                return True
+        if time.monotonic() >= self._deadline:
+            self.late = True
+        return not self.late
+
+    def _receive(self) -> bool:
+        """More bytes in the buffer; False at the end or past the deadline."""
+        while self._wait(select.POLLIN):
+            try:
+                data = self._channel.recv(CHUNK, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return False
+            self._buffer += data
+            return bool(data)
+        return False
+
+    def _frames(self) -> list[tuple[bytes, bytes]]:
+        found: list[tuple[bytes, bytes]] = []
+        start, buffer = 0, self._buffer
+        while len(buffer) - start >= wire.FRAME.size:
+            kind, size = wire.FRAME.unpack_from(buffer, start)
+            if size > self._limit(kind):
+                raise Violation
+            end = start + wire.FRAME.size + size
+            if len(buffer) < end:
+                break
+            payload = bytes(buffer[start + wire.FRAME.size : end])
+            start = end
+            if found and kind == found[-1][0] and kind in STREAMS:
+                found[-1] = (kind, found[-1][1] + payload)
+            else:
+                found.append((kind, payload))
+        del buffer[:start]
+        return found
+
+    def _limit(self, kind: bytes) -> int:
+        if kind == wire.CODE:
+            return wire.MAX_CODE_BYTES
+        if kind == wire.RESULT:
+            return self._max_result
+        return wire.MAX_OUTPUT_FRAME if kind in STREAMS else wire.MAX_REPORT_BYTES
+
+    def _take(self, kind: bytes, payload: bytes) -> None:
+        if kind in STREAMS and self._report is not None:
+            self._room[kind] -= len(payload)
+            if self._room[kind] < 0:
+                raise Violation
+            self._report.output(STREAMS[kind], payload.decode("utf-8", "replace"))
+        elif kind == wire.FUNCTIONS and not self._functions:
+            self._functions = payload
+        elif kind == wire.CODE and self._functions and not self._code:
+            self._code = payload
+        else:
+            raise Violation
+
+
+def parse_json(data: bytes) -> Any:
+    """JSON that a child wrote, within what the API can show. Raises Violation."""
+    try:
+        value = json.loads(data, parse_constant=_no_constant)
+        if b"\\ud" in data or b"\\uD" in data:  # an escape may hide a lone surrogate, which no child of ours writes
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        raise Violation from None
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)

@@ -1,0 +1,55 @@
+"""Turns what a child tells of a failure into a Failed with the user's traceback, believing nothing but its shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.model import Failed
+from tasks.sandbox.session import Violation
+
+CODES = frozenset({"code_raised", "memory_limit", "result_not_serializable", "result_too_large"})
+LINKS = {
+    "cause": "The above exception was the direct cause of the following exception:",
+    "context": "During handling of the above exception, another exception occurred:",
+}
+MAX_FRAMES = 100
+MAX_LINE = 200
+
+
+def told_failure(told: Any, source: str) -> Failed:
+    """The failure that `told` describes. Raises Violation if a child of ours would not say it like this."""
+    try:
+        lines = source.splitlines()
+        first = told[0]
+        code, message = first["code"], first["message"]
+        if code not in CODES or not isinstance(message, str):
+            raise Violation
+        frames = first["frames"]
+        line = int(frames[-1][0]) if frames else None
+        trace = _chain(told, lines) if frames else None
+    except (TypeError, KeyError, IndexError, ValueError):
+        raise Violation from None
+    if code == "memory_limit":
+        message = "The run needed more memory than it may have."
+    return Failed(code=code, message=message, traceback=trace, line=line)
+
+
+def _chain(told: list[dict[str, Any]], lines: list[str]) -> str:
+    parts: list[str] = []
+    for later, each in reversed(list(zip([None, *told], told, strict=False))):
+        parts.append(_one(each, lines))
+        if later is not None:
+            parts.append(f"\n{LINKS[later['link']]}\n")
+    return "\n".join(parts)
+
+
+def _one(told: dict[str, Any], lines: list[str]) -> str:
+    frames = told["frames"][:MAX_FRAMES]
+    parts = ["Traceback (most recent call last):"] if frames else []
+    for index, (number, name) in enumerate(frames):
+        if told["left_out"] and index == len(frames) // 2:
+            parts.append(f"  … {int(told['left_out'])} more frames …")
+        parts.append(f'  File "<task>", line {int(number)}, in {str(name)[:MAX_LINE]}')
+        if 0 < number <= len(lines) and lines[number - 1].strip():
+            parts.append(f"    {lines[number - 1].strip()[:MAX_LINE]}")
+    return "\n".join([*parts, str(told["message"])])

@@ -1,0 +1,40 @@
+"""What passes between the three processes: frames on a child's channel, packets on the zygote's control socket."""
+
+from __future__ import annotations
+
+import struct
+
+#: Kind and length of a frame that a child sends; the payload follows.
+FRAME = struct.Struct("<cI")
+#: Length of the one request that a child reads.
+REQUEST = struct.Struct("<I")
+#: CPU seconds and peak resident bytes at the head of RESULT and FAILURE; JSON follows.
+USAGE = struct.Struct("<dQ")
+#: Serial number of a child that is ready; its channel and its pidfd travel with it.
+READY = struct.Struct("<cQ")
+#: How a child ended: wait status, CPU seconds, peak resident bytes.
+ENDED = struct.Struct("<idQ")
+
+REFUSED = b"N"  # this child could not be hardened; the payload says why
+PROBLEMS = b"P"  # the source breaks the policy; JSON list of problems
+FUNCTIONS = b"F"  # names of the functions at top level; JSON list
+CODE = b"C"  # the compiled code, marshalled
+STDOUT = b"o"
+STDERR = b"e"
+RESULT = b"R"
+FAILURE = b"X"
+
+#: Host to zygote.
+FORK = b"f"
+STATUS = b"s"
+#: Zygote to host.
+HELLO = b"h"
+CHILD = b"c"
+
+#: Largest frame the host accepts of each kind besides output and result, in bytes.
+MAX_CODE_BYTES = 4 * 1024 * 1024
+MAX_REPORT_BYTES = 256 * 1024
+#: Largest piece of output in one frame, in bytes.
+MAX_OUTPUT_FRAME = 64 * 1024
+#: Largest packet on the control socket, in bytes.
+MAX_PACKET = 16 * 1024
