@@ -72,7 +72,9 @@ class HttpCaller:
         """Make the request and follow its redirects; ends within `limits.timeout`, and at once on a stop.
 
         `idempotency_key` goes out as the header Idempotency-Key unless the request has its own. The value of the
-        Outcome is described at `Answer.value`. Codes of a Failed: the ones raised below, `timed_out`, `stopped`.
+        Outcome is described at `Answer.value`. Codes of a Failed: `address_not_allowed`, `dns_failed`,
+        `connect_failed`, `tls_failed`, `connection_lost`, `bad_response`, `unexpected_status` (with the answer as its
+        value), `too_many_redirects`, `insecure_redirect`, `timed_out`, `stopped`, and those of `problems`.
         """
         if not self._has_room():
             message = "Too many calls on this worker hang in name lookups; try again later."

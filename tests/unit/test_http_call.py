@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import tomllib
 import tracemalloc
 import zlib
 from collections.abc import Callable
 from email.utils import formatdate
 from ipaddress import ip_network
+from pathlib import Path
 from time import time
 from typing import Any
 
@@ -79,6 +81,11 @@ def test_the_service_names_itself_and_the_run_unless_the_user_names_them() -> No
     assert second.headers["idempotency-key"] == "my-key"
     assert second.headers["X-Note"] == "hi"
     assert not {"User-Agent", "Idempotency-Key", "Cookie", "Authorization"} & set(second.headers)
+
+
+def test_the_version_that_goes_out_is_the_one_of_the_package() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert __version__ == project["version"]
 
 
 def test_params_join_the_query_that_is_there_and_non_ascii_is_encoded() -> None:
