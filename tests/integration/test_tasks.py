@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 import psutil
-from conftest import Sink
-from service import Service, wait_for
+
+from tests.integration.service import Service, wait_for
+from tests.integration.sink import Sink
 
 ENDLESS = "def f():\n    n = 0\n    while True:\n        n = n + 1\n"
 
@@ -17,7 +18,9 @@ def test_a_function_gets_its_arguments_and_gives_its_result(service: Service) ->
     task = service.finished(task["id"])
     assert (task["status"], task["result"]) == ("succeeded", {"sum": 5, "名": "小明"})
     assert (task["stdout"], task["name"], task["error"]) == ("你好 小明\n", "计算任务", None)
-    assert task["duration"] >= 0 and task["attempt"] == 1 and task["finished_at"].endswith("Z")
+    assert task["duration"] >= 0
+    assert task["attempt"] == 1
+    assert task["finished_at"].endswith("Z")
 
 
 def test_an_exception_comes_back_with_the_users_own_line(service: Service) -> None:
@@ -39,7 +42,8 @@ def test_an_http_task_gives_the_answer(service: Service, sink: Sink) -> None:
     task = service.submit(api_url=f"{sink.url}/get", headers={"User-Agent": "TaskManagementSystem/1.0"}, timeout=30)
     task = service.finished(task["id"])
     assert task["status"] == "succeeded", task["error"]
-    assert task["result"]["status_code"] == 200 and task["result"]["json"] == {"hello": "world"}
+    assert task["result"]["status_code"] == 200
+    assert task["result"]["json"] == {"hello": "world"}
     assert sink.calls == ["/get"]
 
 
@@ -62,7 +66,8 @@ def test_a_schedule_fires_again_and_again_and_stops(service: Service) -> None:
     runs = service.call("GET", f"/api/tasks/{task['id']}/runs").json()
     assert runs["total"] == count == len(runs["runs"])
     dues = [run["due_at"] for run in runs["runs"]]
-    assert len(set(dues)) == count and all(due.endswith(".000Z") for due in dues)
+    assert len(set(dues)) == count
+    assert all(due.endswith(".000Z") for due in dues)
 
 
 def test_a_stop_ends_an_endless_run_at_once_and_leaves_the_worker_alone(service: Service) -> None:
@@ -89,7 +94,8 @@ def test_stopping_what_has_ended_is_refused(service: Service) -> None:
     task = service.finished(service.code("def f():\n    return 1\n")["id"])
     answer = service.call("POST", f"/api/tasks/{task['id']}/stop")
     assert answer.status_code == 409
-    assert answer.json()["code"] == "illegal_move" and "succeeded" in answer.json()["detail"]
+    assert answer.json()["code"] == "illegal_move"
+    assert "succeeded" in answer.json()["detail"]
 
 
 def test_a_deleted_running_task_is_ended_and_gone(service: Service) -> None:
