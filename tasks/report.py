@@ -58,10 +58,10 @@ class Report:
             if len(data) > room:
                 self.truncated = True
                 data = data[: max(room, 0)]
-                text = data.decode("utf-8", "ignore")
             self._size[stream] += len(data)
-            if text:
-                self._kept[stream].append(text)
+            # Decoded again even where nothing was cut: half of a surrogate pair could not be stored.
+            if kept := data.decode("utf-8", "ignore"):
+                self._kept[stream].append(kept)
 
     def stop(self, reason: str) -> None:
         """Ask the attempt to end: every registered callback is called once, in this thread. Later calls do nothing."""
