@@ -1,0 +1,147 @@
+"""Makes what tests need: records, submissions, settings, and the two fakes at our own seams, a bell and a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from config.settings import Settings, load
+from tasks import identifier
+from tasks.model import Priority, Status, Task, TaskType
+from tasks.store import Claim, Store
+
+#: A fixed "now" for clocks: 2026-01-15T12:00:00Z, a Thursday.
+NOW = 1_768_478_400_000
+HOUR = 3_600_000
+
+
+class RecordedBell:
+    """A bell that nobody hears: it keeps what was rung."""
+
+    def __init__(self) -> None:
+        self.rung: list[tuple[str, Priority]] = []
+
+    def ring(self, run_ids: Iterable[str], priority: Priority = Priority.NORMAL) -> None:
+        self.rung.extend((run_id, priority) for run_id in run_ids)
+
+    @property
+    def runs(self) -> list[str]:
+        return [run_id for run_id, _ in self.rung]
+
+
+class Clock:
+    """A clock that stands until it is told otherwise."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def make_settings(folder: Path, **over: Any) -> Settings:
+    """Settings whose files are below `folder`."""
+    return load(**{"data_dir": folder / "var", "log_dir": folder / "logs", **over})
+
+
+def make_task(**over: Any) -> Task:
+    """A Task as the parser would make it: immediate, of kind `code`, unless told otherwise."""
+    task_id = over.pop("id", None) or identifier.new_id()
+    task_type = TaskType(over.pop("task_type", TaskType.IMMEDIATE))
+    created = over.pop("created_at", identifier.moment_of(task_id))
+    immediate = task_type is TaskType.IMMEDIATE
+    fields: dict[str, Any] = {
+        "id": task_id,
+        "name": "a task",
+        "task_type": task_type,
+        "kind": "code",
+        "spec": {"function_code": "def f():\n    return 1", "function_name": "f", "args": [], "kwargs": {}},
+        "timeout": 30,
+        "status": Status.QUEUED if immediate else Status.SCHEDULED,
+        "created_at": created,
+        "updated_at": created,
+    }
+    if task_type is TaskType.SCHEDULED:
+        fields["timing"] = make_timing()
+        fields["next_run_at"] = NOW
+    return Task(**{**fields, **over})
+
+
+def make_timing(**over: Any) -> dict[str, Any]:
+    """The timing fields of a scheduled task: every minute, UTC."""
+    defaults = {"cron_expression": "* * * * *", "timezone": "UTC", "overlap": "skip", "misfire": "once"}
+    return {**defaults, "misfire_limit": 10, **over}
+
+
+def code_body(**over: Any) -> dict[str, Any]:
+    """A submission of a code task."""
+    return {
+        "name": "a task",
+        "task_type": "immediate",
+        "function_code": "def f():\n    return 1",
+        "function_name": "f",
+        **over,
+    }
+
+
+def http_body(**over: Any) -> dict[str, Any]:
+    """A submission of an HTTP task."""
+    return {"name": "a call", "task_type": "immediate", "api_url": "https://example.com/", **over}
+
+
+def submit(store: Store, *, losses: int = 2, history: int = 100, delay: int | None = None, **over: Any) -> Task:
+    """Store a task; `over` are its fields, `losses` how many workers it may lose."""
+    if over.get("task_type") == "delayed" and delay is None and "next_run_at" not in over:
+        delay = 60_000
+    task = make_task(**over)
+    store.submit(task, delay=delay, losses=losses, history=history)
+    return task
+
+
+def take(store: Store, *, worker: str = "w1", run_id: str = "", kinds: Iterable[str] = ("code", "http")) -> Claim:
+    """Claim a run that is to be had."""
+    claim = store.claim(worker, list(kinds), run_id)
+    assert isinstance(claim, Claim), claim
+    return claim
+
+
+def end(store: Store, claim: Claim, *, worker: str = "w1", status: Status = Status.SUCCEEDED, **over: Any) -> bool:
+    """Finish a claimed run; whether it counted."""
+    fields: dict[str, Any] = {"reason": "", "outcome": {"result": None}, **over}
+    recorded, _ = store.finish(claim, worker, status=status, **fields)
+    return recorded
+
+
+def fire(store: Store, task: Task, **over: Any) -> list[str]:
+    """Fire a scheduled task once as Beat would, whenever it is due; ids of the runs that are queued now."""
+    seen = {schedule.task_id: schedule for schedule in store.due(500).schedules}
+    schedule = seen[task.id]
+    how = {"next_due": schedule.due_at + 1, "overlap": "allow", "max_runs": None, "skip": (), "missed": 0, **over}
+    return list(store.fire(schedule, **{"fire": (schedule.due_at,), **how}))
+
+
+def run_out(store: Store) -> None:
+    """Let every lease run out."""
+    leases = store._redis.command("ZRANGE", "{tms}:leases", 0, -1)
+    for run_id in leases:
+        store._redis.command("ZADD", "{tms}:leases", 1, run_id)
+
+
+def keys(store: Store) -> set[str]:
+    """Every key there is, but for those that tell of workers and beats."""
+    passing = ("{tms}:worker", "{tms}:beat", "{tms}:wake")
+    return {key for key in store._redis.command("KEYS", "*") if not key.startswith(passing)}
+
+
+@contextmanager
+def client_of(url: str) -> Iterator[Any]:
+    """A plain Redis client, for what no verb of the Store does."""
+    client = redis.Redis.from_url(url, decode_responses=True)
+    try:
+        yield client
+    finally:
+        client.close()
