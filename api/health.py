@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from api.version import VERSION
+from tasks import __version__
 from tasks.errors import StoreUnavailable
 from tasks.task_manager import TaskManager
 
@@ -21,8 +21,8 @@ def blueprint(manager: TaskManager) -> Blueprint:
             found = manager.health()
         except StoreUnavailable as error:
             away = {"alive": False, "message": error.message}
-            return jsonify({"status": "unhealthy", "redis": away, "version": VERSION}), 503
-        told = {"status": _status(found), "redis": {"alive": True}, **found, "version": VERSION}
+            return jsonify({"status": "unhealthy", "redis": away, "version": __version__}), 503
+        told = {"status": _status(found), "redis": {"alive": True}, **found, "version": __version__}
         return jsonify(told), 200
 
     @routes.get("/live")

@@ -13,7 +13,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from api import create_app
-from api.version import VERSION
+from tasks import __version__
 from config import logs
 from config.settings import InvalidSettings, Settings, load
 from tasks.task_manager import TaskManager
@@ -78,7 +78,7 @@ def main(build: Callable[..., Any]) -> int:
         prog="python celery_app.py",
         description="Serves the API on API_HOST:API_PORT. Settings come from the environment; see config/settings.py.",
     )
-    parser.add_argument("--version", action="version", version=VERSION)
+    parser.add_argument("--version", action="version", version=__version__)
     parser.parse_args()
     try:
         settings = load()

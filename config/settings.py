@@ -93,6 +93,13 @@ WELL_KNOWN_SECRETS = frozenset(
 LOOPBACK_NAMES = ("localhost", "")
 
 
+#: IPv6 prefixes whose addresses carry IPv4 ones, so that allowing them would open every inner network:
+#: RFC 4291 §2.5.5.2, RFC 6052, RFC 3056, RFC 4380.
+WRAPPING_NETWORKS = tuple(
+    ipaddress.ip_network(text) for text in ("::ffff:0:0/96", "64:ff9b::/96", "2002::/16", "2001::/32")
+)
+
+
 class InvalidSettings(Exception):
     """At least one setting is wrong; the message names each, a line each."""
 
@@ -214,6 +221,15 @@ class Settings(BaseSettings):
     def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not all(value.get_secret_value().partition(":")[::2]):
             raise ValueError("must be user:password")
+        return value
+
+    @field_validator("http_allowed_networks")
+    @classmethod
+    def _no_wrapped_addresses(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        for network in value:
+            for wrapping in WRAPPING_NETWORKS:
+                if network.version == wrapping.version and network.prefixlen and network.overlaps(wrapping):
+                    raise ValueError(f"{network} holds IPv4 addresses in disguise; name the IPv4 networks instead")
         return value
 
     @field_validator("data_dir", "log_dir")

@@ -66,9 +66,7 @@ SCHEDULE_MOVES: Mapping[Status, frozenset[Status]] = {
 }
 
 #: Statuses of a run that has ended.
-FINISHED: frozenset[Status] = frozenset(
-    {S.SUCCEEDED, S.FAILED, S.TIMED_OUT, S.STOPPED, S.LOST, S.EXPIRED, S.SKIPPED}
-)
+FINISHED: frozenset[Status] = frozenset({S.SUCCEEDED, S.FAILED, S.TIMED_OUT, S.STOPPED, S.LOST, S.EXPIRED, S.SKIPPED})
 
 #: Statuses of a task that will never run again.
 ENDED: frozenset[Status] = FINISHED | {S.COMPLETED}
