@@ -1,4 +1,4 @@
-"""The sandbox: strangers' Python, contained by the kernel. Cheap to import: the language layer lives in its own process."""
+"""The sandbox: strangers' Python, contained by the kernel. Importing this is cheap."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """The life of one child: harden, wait for the one request, do it, end. Everything here runs after the fork."""
 
+# ruff: noqa: S102, S302 - running code is what this module is for; marshalled bytes come from the host or from here.
 from __future__ import annotations
 
 import gc
@@ -13,10 +14,10 @@ import time
 from typing import Any, NoReturn
 
 from tasks.sandbox import failure, output, wire
+from tasks.sandbox.compiler import Compiler
 from tasks.sandbox.harden import Hardening, HardeningFailed, guarded
 from tasks.sandbox.namespace import Namespace
 from tasks.sandbox.output import send
-from tasks.sandbox.policy import Compiler
 from tasks.sandbox.problems import MAX_PROBLEMS
 from tasks.sandbox.seccomp import CHANNEL
 from tasks.sandbox.values import NotSerializable, TooLarge, encode
@@ -104,7 +105,7 @@ class Child:
             self._fail([_plain("result_not_serializable", f"result{error.path}: {error.reason}.")])
         except TooLarge as error:
             self._fail([_plain("result_too_large", str(error))])
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever the user raised, SystemExit too, is told
             self._raised(error)
         else:
             send(wire.RESULT, self._usage() + data)
@@ -115,7 +116,7 @@ class Child:
         # A hostile __str__ may raise or overflow once more; what is told then is the plain fact.
         try:
             told = failure.describe(error)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - likewise
             told = [_plain("code_raised", "The code raised an exception that cannot be told.")]
         self._fail(told)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -258,10 +259,8 @@ class Sandbox:
 
     def prestart(self) -> None:
         """Start the zygote and its children now; where that cannot be, the first use says so."""
-        try:
+        with contextlib.suppress(SandboxUnavailable):
             self._living_host()
-        except SandboxUnavailable:
-            pass
 
     def close(self) -> None:
         """End every process of this sandbox. Runs that still go on end as lost; nothing can be run any more."""

@@ -4,6 +4,7 @@ A real module carries its own imports (`random._os`, `json.codecs`); a facade ha
 them can be replaced.
 """
 
+# ruff: noqa: SIM905 - long lists of names read best as running text.
 from __future__ import annotations
 
 import importlib
@@ -80,7 +81,7 @@ class _Facade(_Frozen):
 
 
 def _repr(name: str) -> Any:
-    return lambda self: f"<{name}>"
+    return lambda _: f"<{name}>"
 
 
 def facade(name: str, public: Mapping[str, Any]) -> Any:
@@ -89,7 +90,7 @@ def facade(name: str, public: Mapping[str, Any]) -> Any:
         key: staticmethod(value) if callable(value) else value for key, value in public.items()
     }
     namespace |= {"__slots__": (), "__repr__": _repr(name), "__module__": "builtins"}
-    return object.__new__(_Facade(name, (), namespace))
+    return object.__new__(_Facade(name, (), namespace))  # type: ignore[arg-type]
 
 
 def _public(name: str) -> dict[str, Any]:
@@ -110,7 +111,7 @@ class Facades:
         unknown = [name for name in wanted if name not in GUIDE_MODULES and name not in EXTRA_MODULES]
         if unknown:
             raise UnknownModule(
-                f"SANDBOX_EXTRA_MODULES names {', '.join(unknown)}; only these can be added: {', '.join(EXTRA_MODULES)}."
+                f"SANDBOX_EXTRA_MODULES names {', '.join(unknown)}; only these can be added: {', '.join(EXTRA_MODULES)}"
             )
         self.exports: dict[str, frozenset[str]] = {}
         self._modules: dict[str, Any] = {}

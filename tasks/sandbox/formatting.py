@@ -42,7 +42,9 @@ def make_formatting(read: Callable[[Any, str], Any]) -> tuple[Callable[..., str]
 
     formatter = Guarded()
 
-    def format(template: str, /, *args: Any, **kwargs: Any) -> str:
+    def format(  # noqa: A001 - shown to the user under this name
+        template: str, /, *args: Any, **kwargs: Any
+    ) -> str:
         text = str.__str__(template)
         if reads_attributes(text):
             return formatter.vformat(text, args, kwargs)

@@ -1,4 +1,4 @@
-"""The guards behind the policy's rewrites: attributes whose meaning depends on the object, and the class of an object."""
+"""The guards that user code meets at run time: attributes whose meaning depends on the object, and `type`."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class _Frozen(type):
     def __delattr__(cls, name: str) -> None:
         raise AttributeError(f"{cls.__name__} cannot be changed")
 
-    def __call__(cls, *arguments: Any) -> Any:
+    def __call__(cls, *_: Any) -> Any:
         raise TypeError(f"objects of type {cls.__name__} cannot be made here")
 
     def __repr__(cls) -> str:
         return f"<class {cls.__name__!r}>"
 
 
-def _no_subclass(cls: type, **_: Any) -> None:
+def _no_subclass(_cls: Any, /, **_: Any) -> None:
     raise TypeError("this class cannot be subclassed; write a class of your own")
 
 
@@ -59,7 +59,7 @@ def _opaque(inner: type) -> type:
             return isinstance(value, inner)
 
         def __subclasscheck__(cls, other: type) -> bool:
-            return other is cls or (isinstance(other, type) and issubclass(other, inner))
+            return other is cls or issubclass(other, inner)
 
     return Kind(inner.__name__, (), {"__slots__": (), "__init_subclass__": classmethod(_no_subclass)})
 
@@ -81,7 +81,7 @@ class _TypeKind(_Frozen):
         return isinstance(value, type)
 
     def __subclasscheck__(cls, other: type) -> bool:
-        return isinstance(other, type) and issubclass(other, type)
+        return issubclass(other, type)
 
 
 TYPE = _TypeKind("type", (), {"__slots__": (), "__init_subclass__": classmethod(_no_subclass)})
@@ -95,7 +95,7 @@ def type_of(value: Any) -> type:
     return _STAND_INS.get(kind, kind)
 
 
-def read(value: Any, name: str, default: Any = MISSING, /) -> Any:
+def read(value: Any, name: Any, default: Any = MISSING, /) -> Any:
     """`getattr` for user code. Raises AttributeError for what the policy does not let through."""
     if type(name) is not str:
         if not isinstance(name, str):
@@ -157,7 +157,7 @@ def _bound(function: Any, template: str) -> Any:
     return formatted
 
 
-def has(value: Any, name: str, /) -> bool:
+def has(value: Any, name: Any, /) -> bool:
     """`hasattr` for user code."""
     try:
         read(value, name)
@@ -166,14 +166,14 @@ def has(value: Any, name: str, /) -> bool:
     return True
 
 
-def write(value: Any, name: str, new: Any, /) -> None:
+def write(value: Any, name: Any, new: Any, /) -> None:
     """`setattr` for user code."""
     if not isinstance(name, str) or not may_write(str.__str__(name)):
         raise AttributeError(f"{name!r} cannot be written here")
     setattr(value, str.__str__(name), new)
 
 
-def erase(value: Any, name: str, /) -> None:
+def erase(value: Any, name: Any, /) -> None:
     """`delattr` for user code."""
     if not isinstance(name, str) or not may_write(str.__str__(name)):
         raise AttributeError(f"{name!r} cannot be deleted here")

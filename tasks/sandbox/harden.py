@@ -11,6 +11,7 @@ import platform
 import resource
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tasks.sandbox.seccomp import CHANNEL, program
@@ -141,8 +142,7 @@ def _filter() -> tuple[Any, _Program]:
 
 
 def _rlimits(memory_bytes: int, cpu_seconds: int) -> list[tuple[int, int, int]]:
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        base = int(statm.read().split()[0]) * resource.getpagesize()
+    base = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     space = base + memory_bytes
     none = [
         resource.RLIMIT_CORE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -56,10 +57,8 @@ class ReadyChild:
         """SIGKILL, from any thread, at any time; a process that is gone already is never mistaken for another."""
         with self._lock:
             if self._pidfd >= 0:
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
 
     def end(self) -> None:
         """Kill it if it lives and give its descriptors back."""
@@ -139,10 +138,8 @@ class Host:
 
     def refill(self) -> None:
         """Order one child to replace one that was taken from the stock."""
-        try:
+        with contextlib.suppress(SandboxUnavailable):  # the next `take` finds out and says so
             self._order(1)
-        except SandboxUnavailable:
-            pass  # the next `take` finds out and says so
 
     def _receive(self, flags: int) -> ReadyChild | None:
         try:
@@ -180,10 +177,8 @@ class Host:
     def close(self) -> None:
         """End the zygote and with it every child; returns when they are gone."""
         self.gone = True
-        try:
+        with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._control.close()
         try:
             self._process.wait(timeout=5)

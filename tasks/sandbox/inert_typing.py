@@ -1,5 +1,6 @@
 """`typing` for user code: names that can be subscripted, combined and inherited from, and mean nothing at run time."""
 
+# ruff: noqa: SIM905 - long lists of names read best as running text.
 from __future__ import annotations
 
 import collections
@@ -19,10 +20,11 @@ BASES: dict[str, type] = {
 }
 
 NAMES = (
-    "Any Union Optional Callable Iterable Iterator Sequence MutableSequence Mapping MutableMapping Generator Collection "
-    "Container Hashable Sized Reversible Literal Final ClassVar Type Text NoReturn Never Annotated Concatenate ParamSpec "
-    "AnyStr SupportsInt SupportsFloat SupportsAbs SupportsIndex SupportsRound AbstractSet MutableSet Pattern Match IO "
-    "Self TypeAlias TypeGuard Required NotRequired LiteralString Unpack ByteString KeysView ValuesView ItemsView"
+    "Any Union Optional Callable Iterable Iterator Sequence MutableSequence Mapping MutableMapping Generator "
+    "Collection Container Hashable Sized Reversible Literal Final ClassVar Type Text NoReturn Never Annotated "
+    "Concatenate ParamSpec AnyStr SupportsInt SupportsFloat SupportsAbs SupportsIndex SupportsRound "
+    "AbstractSet MutableSet Pattern Match IO Self TypeAlias TypeGuard Required NotRequired LiteralString "
+    "Unpack ByteString KeysView ValuesView ItemsView "
 ).split()
 
 
@@ -47,6 +49,7 @@ class Inert:
     __ror__ = __or__
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """An instance of the class that the name stands for, where it stands for one."""
         base: Any = object.__getattribute__(self, "_base")
         return self if base is None else base(*arguments, **keywords)
 
@@ -66,9 +69,9 @@ def public() -> dict[str, Any]:
     """The members of the `typing` facade."""
     found: dict[str, Any] = {name: Inert(name) for name in (*NAMES, "Generic", "Protocol", "TypeVar", "NewType")}
     found |= {name: Inert(name, base) for name, base in BASES.items()}
-    found |= {name: _identity for name in ("overload", "final", "no_type_check", "runtime_checkable", "override")}
-    found["cast"] = lambda kind, value: value
-    found["NewType"] = lambda name, base: base
-    found["TypeVar"] = lambda name, *constraints, **options: Inert(str(name)[:80])
+    found |= dict.fromkeys(("overload", "final", "no_type_check", "runtime_checkable", "override"), _identity)
+    found["cast"] = lambda _kind, value: value
+    found["NewType"] = lambda _name, base: base
+    found["TypeVar"] = lambda name, *_, **__: Inert(str(name)[:80])
     found["TYPE_CHECKING"] = False
     return found

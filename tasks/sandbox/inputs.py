@@ -55,11 +55,11 @@ def check_arguments(args: Any, kwargs: Any) -> list[FieldProblem]:
         found.append(problem("/kwargs", "wrong_type", "Give kwargs as an object."))
     if found:
         return found
-    for key in kwargs:
-        if not isinstance(key, str) or not key.isidentifier() or keyword.iskeyword(key) or is_reserved(key):
-            found.append(
-                problem("/kwargs", "name_not_allowed", f"{str(key)[:80]!r} cannot be the name of an argument.")
-            )
+    found += [
+        problem("/kwargs", "name_not_allowed", f"{str(key)[:80]!r} cannot be the name of an argument.")
+        for key in kwargs
+        if not isinstance(key, str) or not key.isidentifier() or keyword.iskeyword(key) or is_reserved(key)
+    ]
     for pointer, value in (("/args", args), ("/kwargs", kwargs)):
         found.extend(_check_data(pointer, value))
     return found

@@ -42,7 +42,7 @@ def namedtuple(
     fields = [_text(name, "a field name") for name in names]
     if not rename:
         fields = [_identifier(name, "a field name") for name in fields]
-    return collections.namedtuple(  # type: ignore[no-any-return, misc]
+    return collections.namedtuple(
         _identifier(typename, "the type name"), fields, rename=bool(rename), defaults=defaults, module="task"
     )
 

@@ -1,5 +1,6 @@
 """What user code finds at run time: the builtins, and the module namespace that it starts with."""
 
+# ruff: noqa: SIM905 - long lists of names read best as running text.
 from __future__ import annotations
 
 import builtins

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import types
+from collections.abc import Callable
 from typing import Any
 
 from tasks.sandbox.seccomp import CHANNEL
@@ -32,7 +32,7 @@ class Stream(io.TextIOBase):
     def write(self, text: str) -> int:
         """Send `text`; past the cap it is dropped."""
         if self._room > 0 and text:
-            data = text.encode("utf-8", "backslashreplace")[: self._room]
+            data = text[: self._room].encode("utf-8", "backslashreplace")[: self._room]
             self._room -= len(data)
             for start in range(0, len(data), MAX_OUTPUT_FRAME):
                 send(self._kind, data[start : start + MAX_OUTPUT_FRAME])
@@ -43,17 +43,21 @@ stdout = Stream(STDOUT)
 stderr = Stream(STDERR)
 
 
-def make_print(write: Any) -> types.FunctionType:
+def _between(given: Any, otherwise: str) -> str:
+    if given is None:
+        return otherwise
+    if not isinstance(given, str):
+        raise TypeError("sep and end must be None or a string")
+    return str.__str__(given)
+
+
+def make_print(write: Callable[[str], Any]) -> Callable[..., None]:
     """`print` for user code: one frame for each call."""
 
-    def print(
-        *values: object, sep: str | None = " ", end: str | None = "\n", file: None = None, flush: bool = False
-    ) -> None:
+    def print(*values: object, sep: Any = " ", end: Any = "\n", file: None = None, flush: Any = False) -> None:  # noqa: A001, ARG001
         if file is not None:
             raise TypeError("print() writes to the task's output here; leave out file=")
-        between, after = " " if sep is None else sep, "\n" if end is None else end
-        if not isinstance(between, str) or not isinstance(after, str):
-            raise TypeError("sep and end must be None or a string")
-        write(str.join(between, [str(value) for value in values]) + after)
+        text = str.join(_between(sep, " "), [str(value) for value in values])
+        write(text + _between(end, "\n"))
 
-    return print  # type: ignore[return-value]
+    return print

@@ -4,15 +4,13 @@ It is a second line of defence and the source of clear messages; the boundary is
 RestrictedPython's guards, and why that costs nothing here, is told in docs/explain/sandbox.md.
 """
 
+# ruff: noqa: D102, N802, N815 - methods are named for AST nodes by the base class, which also says what each is for.
 from __future__ import annotations
-
-import __future__
 
 import ast
 import builtins
-import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from RestrictedPython.transformer import RestrictingNodeTransformer, copy_locations
 
@@ -27,11 +25,7 @@ from tasks.sandbox.names import (
 )
 from tasks.sandbox.problems import Problem, instead_of_import, instead_of_name
 
-#: Part of the key under which compiled code is kept: raise it when the same source may compile differently.
-POLICY_VERSION = 1
-FILENAME = "<task>"
-#: Deep enough for long sums of ordinary code; deeper source is refused as too complex.
-COMPILE_RECURSION = 6000
+_Node = TypeVar("_Node", bound=ast.expr | ast.stmt)
 
 
 class Policy(RestrictingNodeTransformer):
@@ -129,7 +123,7 @@ class Policy(RestrictingNodeTransformer):
             self._refuse_attribute(node, f"The attribute {name} cannot be read")
         if allowed is not Access.GUARDED:
             return node
-        return self._located(self._call("_getattr_", node.value, ast.Constant(name)), node)
+        return _located(_call("_getattr_", node.value, ast.Constant(name)), node)
 
     def _refuse_attribute(self, node: ast.Attribute, what: str) -> None:
         # Points at the attribute, not at the start of a chain that may begin lines earlier.
@@ -140,7 +134,7 @@ class Policy(RestrictingNodeTransformer):
             at, "attribute_not_allowed", f"{what}: it leads into the interpreter; use the object's own methods."
         )
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+    def visit_AugAssign(self, node: ast.AugAssign) -> Any:
         target = node.target
         if isinstance(target, ast.Attribute) and access(target.attr) is Access.GUARDED and target.attr != "obj":
             self.refuse(node, "attribute_not_allowed", f"Write x.{target.attr} = … in full; it cannot be augmented.")
@@ -289,19 +283,10 @@ class Policy(RestrictingNodeTransformer):
         return [(alias.name, alias.asname or alias.name) for alias in node.names]
 
     def _binding(self, node: ast.stmt, bound: str, module: str, name: str | None = None) -> ast.stmt:
-        value: ast.expr = self._call("_import_", ast.Constant(module))
+        value: ast.expr = _call("_import_", ast.Constant(module))
         if name is not None:
             value = ast.Attribute(value=value, attr=name, ctx=ast.Load())
-        return self._located(ast.Assign(targets=[ast.Name(bound, ast.Store())], value=value), node)
-
-    # --- Building nodes
-
-    def _call(self, function: str, *arguments: ast.expr) -> ast.Call:
-        return ast.Call(func=ast.Name(function, ast.Load()), args=list(arguments), keywords=[])
-
-    def _located(self, new: Any, old: Any) -> Any:
-        copy_locations(new, old)
-        return new
+        return _located(ast.Assign(targets=[ast.Name(bound, ast.Store())], value=value), node)
 
 
 class _Scope:
@@ -316,6 +301,15 @@ class _Scope:
 
     def __exit__(self, *_: object) -> None:
         self._stack.pop()
+
+
+def _call(function: str, *arguments: ast.expr) -> ast.Call:
+    return ast.Call(func=ast.Name(function, ast.Load()), args=list(arguments), keywords=[])
+
+
+def _located(new: _Node, old: ast.expr | ast.stmt) -> _Node:
+    copy_locations(new, old)
+    return new
 
 
 def _is_plain_match_args(node: ast.ClassDef) -> bool:
@@ -339,61 +333,3 @@ UNSUPPORTED = {
     "TypeAlias": "type statements are not allowed; leave it out.",
     "TemplateStr": "t-strings are not allowed; write an f-string.",
 }
-
-
-class Compiler:
-    """Compiles sources under one set of modules and builtins."""
-
-    def __init__(self, exports: Mapping[str, frozenset[str]], builtin_names: frozenset[str]) -> None:
-        self._exports = exports
-        self._builtin_names = builtin_names
-
-    def compile(self, source: str) -> tuple[Any, list[str], list[Problem]]:
-        """The code object (None if there are problems), the functions at top level, and the problems."""
-        before = sys.getrecursionlimit()
-        sys.setrecursionlimit(COMPILE_RECURSION)
-        try:
-            return self._compile(source)
-        except SyntaxError as error:
-            return None, [], [_syntax_problem(error)]
-        except (RecursionError, MemoryError):
-            return (
-                None,
-                [],
-                [Problem("code_too_complex", "The code nests too deeply; split it into smaller parts.", 1, 1)],
-            )
-        except (ValueError, OverflowError, UnicodeError) as error:
-            return None, [], [Problem("syntax_error", f"The code cannot be read: {error}.", 1, 1)]
-        finally:
-            sys.setrecursionlimit(before)
-
-    def _compile(self, source: str) -> tuple[Any, list[str], list[Problem]]:
-        tree = ast.parse(source, FILENAME)
-        functions = _top_level_functions(tree)
-        policy = Policy(self._exports, self._builtin_names)
-        tree = policy.examine(tree)
-        if policy.problems:
-            return None, functions, policy.problems
-        flags = __future__.annotations.compiler_flag
-        return compile(tree, FILENAME, "exec", flags=flags, dont_inherit=True), functions, []
-
-
-def _top_level_functions(tree: ast.Module) -> list[str]:
-    found: list[str] = []
-    pending: list[ast.stmt] = list(tree.body)
-    while pending:
-        statement = pending.pop()
-        if isinstance(statement, ast.FunctionDef):
-            found.append(statement.name)
-        elif isinstance(statement, ast.If | ast.Try | ast.With):
-            for part in ("body", "orelse", "finalbody"):
-                pending.extend(getattr(statement, part, ()))
-            for handler in getattr(statement, "handlers", ()):
-                pending.extend(handler.body)
-    return found
-
-
-def _syntax_problem(error: SyntaxError) -> Problem:
-    return Problem(
-        "syntax_error", f"Python cannot read this: {error.msg}.", error.lineno or 1, max(error.offset or 1, 1)
-    )

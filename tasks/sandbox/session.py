@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import marshal
 import select
@@ -14,6 +15,9 @@ from tasks.sandbox import wire
 from tasks.sandbox.host import ReadyChild
 
 CHUNK = 256 * 1024
+#: Where a request carries the code, or None for the child to compile the source.
+CODE_AT = 2
+UTF8 = codecs.getincrementaldecoder("utf-8")
 STREAMS: dict[bytes, Stream] = {wire.STDOUT: "stdout", wire.STDERR: "stderr"}
 
 
@@ -41,16 +45,19 @@ class Session:
         self._deadline = deadline
         self._report = report
         self._max_result = max_result_bytes + wire.USAGE.size
+        self._decoders = {kind: UTF8("replace") for kind in STREAMS}
         # One byte past the cap is how a stream says that there was more.
         self._room = {} if report is None else dict.fromkeys(STREAMS, report.max_output_bytes + 1)
         self._buffer = bytearray()
         self._functions = b""
         self._code = b""
+        self._wants_code = False
         #: True once the deadline has passed.
         self.late = False
 
     def ask(self, request: tuple[Any, ...], until: frozenset[bytes]) -> Heard:
         """Send `request`; the first frame of a kind in `until` is the answer. Raises Violation."""
+        self._wants_code = request[CODE_AT] is None
         data = marshal.dumps(request)
         self._send(wire.REQUEST.pack(len(data)) + data)
         while True:
@@ -126,11 +133,13 @@ class Session:
             self._room[kind] -= len(payload)
             if self._room[kind] < 0:
                 raise Violation
-            self._report.output(STREAMS[kind], payload.decode("utf-8", "replace"))
-        elif kind == wire.FUNCTIONS and not self._functions:
+            self._wants_code = False
+            self._report.output(STREAMS[kind], self._decoders[kind].decode(payload))
+        elif kind == wire.FUNCTIONS and self._wants_code and not self._functions:
             self._functions = payload
-        elif kind == wire.CODE and self._functions and not self._code:
-            self._code = payload
+        elif kind == wire.CODE and self._wants_code and self._functions:
+            # Before the first word of the user's code, which could only be forged after it.
+            self._code, self._wants_code = payload, False
         else:
             raise Violation
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from typing import Any
 
@@ -73,7 +73,7 @@ class Plain:
         finally:
             self._open.discard(id(value))
 
-    def _items(self, value: Any, container: type, depth: int) -> Any:
+    def _items(self, value: Any, container: Any, depth: int) -> Any:
         if container is dict:
             return self._mapping(value, depth)
         if container in (set, frozenset):
@@ -108,7 +108,7 @@ def _named(kind: type) -> str:
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
-def _container(kind: type) -> type | None:
+def _container(kind: type) -> Any:
     # By base class and the base's own iterator: an overridden `__iter__` decides nothing here.
     for container in (list, dict, tuple, set, frozenset):
         if kind is container:
@@ -138,7 +138,7 @@ def _scalar(value: Any, kind: type) -> Any:
         return int.__int__(value)
     if issubclass(kind, float):
         return _finite(float.__float__(value))
-    for known in (datetime.datetime, datetime.date, datetime.time):
+    for known in (dt.datetime, dt.date, dt.time):
         if issubclass(kind, known):
             return known.isoformat(value)
     if kind.__module__ == "decimal" and kind.__name__ == "Decimal":

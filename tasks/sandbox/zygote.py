@@ -5,15 +5,18 @@ It knows nothing of the service: no setting, no secret and no descriptor besides
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tasks.sandbox import wire
@@ -104,21 +107,16 @@ class Zygote:
     def end(self) -> None:
         """Kill and reap every child."""
         for pidfd, (pid, _) in self._living.items():
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                pass
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             os.close(pidfd)
         self._living.clear()
 
 
 def _send(asker: socket.socket, told: bytes) -> None:
-    with asker:
-        try:
-            asker.send(told)
-        except OSError:
-            pass  # whoever asked has given up
+    with asker, contextlib.suppress(OSError):  # whoever asked may have given up
+        asker.send(told)
 
 
 def _prepare(memory_mb: int, cpu_seconds: int, extra_modules: Sequence[str]) -> Child:
@@ -156,11 +154,8 @@ def _hello(memory_mb: int, cpu_seconds: int, extra_modules: Sequence[str]) -> tu
 
 def _be_first_victim() -> None:
     # Inherited by the children: when memory runs out, the kernel takes a run and not the service (proc(5)).
-    try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
-            score.write("800")
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("800", encoding="ascii")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -172,7 +167,7 @@ def main(arguments: Sequence[str]) -> None:
     control.send(wire.HELLO + json.dumps(hello).encode())
     if child is None or not hello["available"]:
         return
-    sys.stdout = sys.stderr = None  # type: ignore[assignment]
+    sys.stdout = sys.stderr = None
     gc.collect()
     gc.freeze()
     zygote = Zygote(control, child)
