@@ -13,16 +13,16 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from api import create_app
-from tasks import __version__
 from config import logs
 from config.settings import InvalidSettings, Settings, load
+from tasks import __version__
 from tasks.task_manager import TaskManager
 
 #: Seconds for one answer of Redis. A request that meets a frozen Redis answers 503 within 3 s: at most two such waits.
 PATIENCE = 1.3
 
 
-class SharedLog(Logger):  # type: ignore[misc]  # gunicorn has no types
+class SharedLog(Logger):
     """Gunicorn's own messages go where ours go; it keeps no log of requests."""
 
     def setup(self, cfg: Any) -> None:  # noqa: ARG002 - gunicorn's signature
@@ -32,7 +32,7 @@ class SharedLog(Logger):  # type: ignore[misc]  # gunicorn has no types
         self.access_log.disabled = True
 
 
-class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+class Server(BaseApplication):
     """One gunicorn process with many threads: they wait for Redis, not for each other."""
 
     def __init__(self, settings: Settings, build: Callable[[], Flask]) -> None:
@@ -58,7 +58,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         for name, value in chosen.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Flask:
+    def load(self) -> Any:
         """The application, made in the process that serves it."""
         return self._build()
 
