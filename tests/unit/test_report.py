@@ -37,10 +37,11 @@ def test_one_full_stream_leaves_the_other_alone() -> None:
     assert (report.stdout, report.stderr) == ("ab", "xy")
 
 
-ANY_CHARACTER = st.characters() | st.characters(categories=["Cs"])
+#: One to four bytes of UTF-8, and halves of surrogate pairs, which have none.
+CHARACTERS = "aé中😀\ud800\udfff"
 
 
-@given(st.lists(st.text(ANY_CHARACTER, max_size=10)), st.integers(0, 20))
+@given(st.lists(st.text(CHARACTERS, max_size=10)), st.integers(0, 20))
 def test_whatever_is_printed_stays_within_the_cap_and_can_be_stored(texts: list[str], most: int) -> None:
     report = Report(most)
     for text in texts:
