@@ -12,9 +12,8 @@ from tasks.errors import FieldProblem
 from tasks.http_call import HttpCaller, HttpRequest
 from tasks.model import Limits, Outcome
 from tasks.report import Report
-from tasks.sandbox import Sandbox
+from tasks.sandbox import Sandbox, check_arguments
 
-MOST_CODE = 65_536
 MOST_DEPTH = 32
 
 
@@ -72,38 +71,19 @@ def _deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(_deeper(item, levels - 1) for item in value)
 
 
-def _identifier_keys(value: Any) -> Any:
-    if isinstance(value, dict):
-        for key in value:
-            if not str(key).isidentifier():
-                raise ValueError(f"has the key {str(key)[:40]!r}, which is not a Python name")
-    return value
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, str) and "\0" in value:
-        raise ValueError("must not hold a NUL character")
-    return value
-
-
 class CodeSpec(Spec):
     """A Python function and what to call it with."""
 
-    function_code: Annotated[str, BeforeValidator(_text)] = Field(
+    function_code: str = Field(
         min_length=1,
-        max_length=MOST_CODE,
         description="Python source that defines the function; at most 64 KiB.",
         examples=['def hello():\n    return "Hello World!"'],
     )
     function_name: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
         description="Name of the function in function_code that is called.", examples=["hello"]
     )
-    args: Annotated[list[Any], BeforeValidator(_depth_bounded)] = Field(
-        default_factory=list, description="Positional arguments."
-    )
-    kwargs: Annotated[dict[str, Any], BeforeValidator(_identifier_keys), BeforeValidator(_depth_bounded)] = Field(
-        default_factory=dict, description="Keyword arguments."
-    )
+    args: list[Any] = Field(default_factory=list, description="Positional arguments.")
+    kwargs: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments.")
 
 
 class CodeKind(Kind):
@@ -123,14 +103,9 @@ class CodeKind(Kind):
         )
 
     def problems(self, spec: CodeSpec) -> Sequence[FieldProblem]:
-        """What the sandbox's language layer refuses, each with line and column."""
-        if len(spec.function_code.encode()) > MOST_CODE:
-            return [
-                FieldProblem(
-                    pointer="/function_code", code="code_too_large", message=f"is longer than {MOST_CODE} bytes."
-                )
-            ]
-        return self._sandbox.check(spec.function_code, spec.function_name)
+        """What cannot be passed to the function, and what the language layer refuses, with line and column."""
+        arguments = check_arguments(spec.args, spec.kwargs)
+        return [*arguments, *self._sandbox.check(spec.function_code, spec.function_name)]
 
     def run(self, spec: CodeSpec, limits: Limits, report: Report) -> Outcome:
         """Call the function in a child process of its own."""
