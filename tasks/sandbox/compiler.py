@@ -44,7 +44,7 @@ class Compiler:
             sys.setrecursionlimit(before)
 
     def _compile(self, source: str) -> tuple[Any, list[str], list[Problem]]:
-        tree = ast.parse(source, FILENAME)
+        tree = ast.parse(source.removeprefix("\ufeff"), FILENAME)
         functions = _top_level_functions(tree)
         policy = Policy(self._exports, self._builtin_names)
         tree = policy.examine(tree)

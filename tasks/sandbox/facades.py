@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tasks.sandbox import inert_typing, members, zones
-from tasks.sandbox.guards import _Frozen
+from tasks.sandbox.guards import Frozen, no_subclass
 
 #: The user's guide names these; always allowed, as are `typing` (inert) and `__future__` (ignored).
 GUIDE_MODULES = (
@@ -74,7 +74,7 @@ class UnknownModule(Exception):
     """A module was asked for that has no reviewed facade."""
 
 
-class _Facade(_Frozen):
+class _Facade(Frozen):
     """Metaclass of facades: each facade is the one instance of its own class."""
 
     __slots__ = ()
@@ -89,7 +89,7 @@ def facade(name: str, public: Mapping[str, Any]) -> Any:
     namespace: dict[str, Any] = {
         key: staticmethod(value) if callable(value) else value for key, value in public.items()
     }
-    namespace |= {"__slots__": (), "__repr__": _repr(name), "__module__": "builtins"}
+    namespace |= {"__slots__": (), "__repr__": _repr(name), "__module__": "builtins", "__init_subclass__": no_subclass}
     return object.__new__(_Facade(name, (), namespace))  # type: ignore[arg-type]
 
 

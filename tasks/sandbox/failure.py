@@ -27,7 +27,7 @@ def _message(error: BaseException) -> str:
     name = str(type.__getattribute__(type(error), "__qualname__"))[:200]
     try:
         text = str.__str__(str(error))
-    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+    except BaseException:  # noqa: BLE001 - a user's __str__ may raise anything
         text = "<its message could not be made>"
     return (f"{name}: {text}" if text else name)[:MAX_MESSAGE]
 

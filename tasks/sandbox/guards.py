@@ -27,10 +27,8 @@ OPAQUE = (
 )
 
 
-class _Frozen(type):
+class Frozen(type):
     """Metaclass of classes that user code may compare and name, but neither call, subclass nor change."""
-
-    _inner: Any
 
     def __setattr__(cls, name: str, value: Any) -> None:
         raise AttributeError(f"{cls.__name__} cannot be changed")
@@ -45,14 +43,16 @@ class _Frozen(type):
         return f"<class {cls.__name__!r}>"
 
 
-def _no_subclass(_cls: Any, /, **_: Any) -> None:
+@classmethod  # type: ignore[misc]
+def no_subclass(_cls: Any, /, **_: Any) -> None:
+    """The `__init_subclass__` of classes that user code may see but not build on. Raises TypeError."""
     raise TypeError("this class cannot be subclassed; write a class of your own")
 
 
 def _opaque(inner: type) -> type:
     """A stand-in for `inner` that works in `isinstance`, in comparisons and as `.__name__`."""
 
-    class Kind(_Frozen):
+    class Kind(Frozen):
         __slots__ = ()
 
         def __instancecheck__(cls, value: Any) -> bool:
@@ -61,13 +61,13 @@ def _opaque(inner: type) -> type:
         def __subclasscheck__(cls, other: type) -> bool:
             return other is cls or issubclass(other, inner)
 
-    return Kind(inner.__name__, (), {"__slots__": (), "__init_subclass__": classmethod(_no_subclass)})
+    return Kind(inner.__name__, (), {"__slots__": (), "__init_subclass__": no_subclass})
 
 
 _STAND_INS: dict[type, type] = {inner: _opaque(inner) for inner in OPAQUE}
 
 
-class _TypeKind(_Frozen):
+class _TypeKind(Frozen):
     """`type` for user code: `type(x)`, `isinstance(x, type)`, but no `type(name, bases, namespace)`."""
 
     __slots__ = ()
@@ -84,7 +84,7 @@ class _TypeKind(_Frozen):
         return issubclass(other, type)
 
 
-TYPE = _TypeKind("type", (), {"__slots__": (), "__init_subclass__": classmethod(_no_subclass)})
+TYPE = _TypeKind("type", (), {"__slots__": (), "__init_subclass__": no_subclass})
 
 
 def type_of(value: Any) -> type:

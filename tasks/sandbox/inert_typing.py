@@ -28,6 +28,15 @@ NAMES = (
 ).split()
 
 
+class Subscriptable:
+    """What a class inherits from `Generic`, `Protocol` and their like: `Stack[int]` is `Stack`."""
+
+    __slots__ = ()
+
+    def __class_getitem__(cls, parameters: Any) -> Any:
+        return cls
+
+
 class Inert:
     """One name of `typing`."""
 
@@ -55,10 +64,16 @@ class Inert:
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         base = object.__getattribute__(self, "_base")
-        return () if base is None else (base,)
+        if base is not None:
+            return (base,)
+        # Once, however many of these names a class inherits from.
+        return (Subscriptable,) if next(each for each in bases if isinstance(each, Inert)) is self else ()
 
     def __repr__(self) -> str:
         return f"typing.{object.__getattribute__(self, '_label')}"
+
+
+NAMED_TUPLE = Inert("NamedTuple")
 
 
 def _identity(value: Any) -> Any:
@@ -70,6 +85,7 @@ def public() -> dict[str, Any]:
     found: dict[str, Any] = {name: Inert(name) for name in (*NAMES, "Generic", "Protocol", "TypeVar", "NewType")}
     found |= {name: Inert(name, base) for name, base in BASES.items()}
     found |= dict.fromkeys(("overload", "final", "no_type_check", "runtime_checkable", "override"), _identity)
+    found["NamedTuple"] = NAMED_TUPLE
     found["cast"] = lambda _kind, value: value
     found["NewType"] = lambda _name, base: base
     found["TypeVar"] = lambda name, *_, **__: Inert(str(name)[:80])

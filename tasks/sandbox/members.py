@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import collections
 import functools
 import keyword
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tasks.sandbox.guards import read, safe_format, safe_format_map
+from tasks.sandbox.inert_typing import NAMED_TUPLE
 from tasks.sandbox.names import Access, access
 
 #: What `functools.wraps` copies; the values are strings.
@@ -45,6 +47,17 @@ def namedtuple(
     return collections.namedtuple(
         _identifier(typename, "the type name"), fields, rename=bool(rename), defaults=defaults, module="task"
     )
+
+
+def build_class(body: Callable[[], Any], name: str, /, *bases: Any, **keywords: Any) -> Any:
+    """What a class statement does; `class P(NamedTuple)` becomes a named tuple."""
+    if not any(base is NAMED_TUPLE for base in bases):
+        return builtins.__build_class__(body, name, *bases, **keywords)
+    written = vars(builtins.__build_class__(body, name))
+    fields = list(written.get("__annotations__", ()))
+    base = namedtuple(name, fields, defaults=[written[field] for field in fields if field in written])
+    own = {key: value for key, value in written.items() if key not in (*fields, "__dict__", "__weakref__")}
+    return type(name, (base,), own | {"__slots__": ()})
 
 
 def update_wrapper(

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.sandbox import guards, output
+from tasks.sandbox import guards, members, output
 from tasks.sandbox.facades import Facades
 
 PLAIN = (
     "abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate filter float "
     "format frozenset hash hex id int isinstance issubclass iter len list map max memoryview min next object oct ord "
     "pow property range repr reversed round set slice sorted staticmethod str sum super tuple zip "
-    "None True False Ellipsis NotImplemented __debug__ __build_class__"
+    "None True False Ellipsis NotImplemented __debug__"
 ).split()
 
 #: Names of the user's module; `__name__` is not `__main__`, so that a script's own tests stay asleep.
@@ -59,6 +59,7 @@ class Namespace:
             "_getattr_": guards.read,
             "_import_": facades.load,
             "__import__": _loaded,
+            "__build_class__": members.build_class,
         }
         self.globals: dict[str, Any] = {"__builtins__": self.builtins, "__name__": MODULE_NAME}
 

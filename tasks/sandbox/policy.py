@@ -159,6 +159,12 @@ class Policy(RestrictingNodeTransformer):
             self.refuse(node.target, "not_allowed", UNSUPPORTED["AsyncFor"])
         return self.node_contents_visit(node)
 
+    def visit_If(self, node: ast.If) -> Any:
+        if not _is_for_scripts(node.test):
+            return self.node_contents_visit(node)
+        # Never true here, so what a script does when it is started may use what a task may not.
+        return self._statements(node.orelse) or ast.copy_location(ast.Pass(), node)
+
     def visit_Module(self, node: ast.Module) -> ast.AST:
         return self.node_contents_visit(node)
 
@@ -310,6 +316,15 @@ def _call(function: str, *arguments: ast.expr) -> ast.Call:
 def _located(new: _Node, old: ast.expr | ast.stmt) -> _Node:
     copy_locations(new, old)
     return new
+
+
+def _is_for_scripts(test: ast.expr) -> bool:
+    """`__name__ == "__main__"`."""
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], ast.Eq):
+        return False
+    left, right = test.left, test.comparators[0]
+    named = isinstance(left, ast.Name) and left.id == "__name__"
+    return named and isinstance(right, ast.Constant) and right.value == "__main__"
 
 
 def _is_plain_match_args(node: ast.ClassDef) -> bool:
