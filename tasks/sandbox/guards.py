@@ -37,6 +37,7 @@ class Frozen(type):
         raise AttributeError(f"{cls.__name__} cannot be changed")
 
     def __call__(cls, *_: Any) -> Any:
+        """Raises TypeError."""
         raise TypeError(f"objects of type {cls.__name__} cannot be made here")
 
     def __repr__(cls) -> str:
