@@ -139,6 +139,8 @@ def _checked(field: _Field, text: str) -> str:
     elements = [_element(field, element) for element in text.split(",")]
     if "*" in elements:
         return "*"
+    if len(elements) > 1 and any(element.startswith("h(") for element in elements):
+        raise _refusal("cron_hash", "H cannot stand in a list; use it alone, such as `H` or `H/15`.")
     special = [element for element in elements if re.search(r"w$|#|^l\d", element)]
     if special and len(special) < len(elements):
         raise _special(f"`{special[0]}` cannot stand in a list with plain days; make it a task of its own.")

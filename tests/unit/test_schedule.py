@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -704,3 +706,23 @@ def test_a_zone_that_is_nearly_right_gets_a_suggestion(name: str, suggestion: st
 )
 def test_what_is_no_zone_is_refused(name: str) -> None:
     assert problems(timezone=name) == [("/timezone", "unknown_timezone")]
+
+
+# The page about it
+
+
+def documented() -> list[list[str]]:
+    page = Path(__file__).parents[2] / "docs" / "explain" / "schedules.md"
+    rows = [line.strip("|\n ").split(" | ") for line in page.read_text(encoding="utf-8").splitlines()]
+    return [row for row in rows if len(row) == 4 and re.fullmatch(r"\d{4}-\d\d-\d\d", row[2])]
+
+
+def test_the_page_about_schedules_has_examples() -> None:
+    assert len(documented()) > 5
+
+
+@pytest.mark.parametrize(("expression", "zone", "day", "times"), documented())
+def test_the_examples_on_the_page_are_true(expression: str, zone: str, day: str, times: str) -> None:
+    begin = int(datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
+    found = local(within(cron(expression.strip("`"), zone), begin - 1, begin + 23 * HOUR), zone)
+    assert [f"{moment[11:16]}{moment[19:]}" for moment in found if moment.startswith(day)] == times.split()
