@@ -198,6 +198,7 @@ local function claim(run_id, worker, lease)
     move_run(run_id, 'expired', at)
     return nil
   end
+  redis.call('DEL', outcome_key(run_id))
   local attempt = redis.call('HINCRBY', run_key(run_id), 'attempt', 1)
   move_run(run_id, 'running', at, 'worker', worker, 'started', number_text(at))
   redis.call('ZADD', LEASES, at + lease, run_id)
