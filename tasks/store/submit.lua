@@ -7,7 +7,8 @@
 --         Storing the same id again changes nothing.
 local id, kind_of_task, kind, created = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 if redis.call('EXISTS', task_key(id)) == 1 then
-  return { task_field(id, 'due') or created, task_field(id, 'status') == 'queued' and 1 or 0 }
+  local due = task_field(id, 'due') or run_field(run_id_of(id, 1), 'due') or created
+  return { due, task_field(id, 'status') == 'queued' and 1 or 0 }
 end
 local at = now_ms()
 local due = tonumber(ARGV[10]) or at
