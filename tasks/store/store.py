@@ -122,7 +122,7 @@ class Store:
         begin = f"({min(cursor, before) if before else cursor}" if cursor else top
         pairs = [word for pair in (filters or {}).items() for word in pair]
         last, total, found = self._redis.run(
-            "list", begin, f"[{after}" if after else "-", limit, LOOKS, name.lower(), top, *pairs
+            "list", begin, f"[{after}" if after else "-", limit, LOOKS, _lower(name), top, *pairs
         )
         tasks = [parse.task(task_id, parse.pairs(fields), about, None, None) for task_id, fields, about in found]
         return tasks, last or None, int(total) if total else None
@@ -205,9 +205,7 @@ class Store:
         status = self._redis.run("give_back", claim.run_id, worker, claim.attempt, _json(outcome))
         return Status(status) if status else None
 
-    def heartbeat(
-        self, worker: str, about: Mapping[str, Any], rooms: Sequence[str], claims: Sequence[Claim]
-    ) -> Pulse:
+    def heartbeat(self, worker: str, about: Mapping[str, Any], rooms: Sequence[str], claims: Sequence[Claim]) -> Pulse:
         """Say that `worker` lives and still does `claims`, and that it has room for the kinds `rooms`."""
         held = [word for claim in claims for word in (claim.run_id, claim.attempt)]
         said = (worker, LEASE, WORKER_GONE, _json(about), _json(list(rooms)))
@@ -307,6 +305,11 @@ def _about(task: Task) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _lower(text: str) -> str:
+    """`text` as Lua's string.lower makes it: letters beyond ASCII stay as they are."""
+    return text.encode().lower().decode()
 
 
 def _no_task(task_id: str) -> errors.TaskNotFound:
