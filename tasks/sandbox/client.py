@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tasks.errors import FieldProblem
@@ -41,7 +41,8 @@ class Sandbox:
         """Starts nothing yet."""
         self._cpu_seconds = cpu_seconds
         self._arguments = [str(memory_mb), str(cpu_seconds), *extra_modules]
-        self._compiled = CompiledSources()
+        #: Sources known so far.
+        self.compiled = CompiledSources()
         self._lock = threading.Lock()
         self._host: Host | None = None
         self._tried = 0.0
@@ -57,7 +58,7 @@ class Sandbox:
         if found:
             return found + found_name
         try:
-            compiled = self._compiled.get(source) or self._compile(source)
+            compiled = self.compiled.get(source) or self._compile(source)
         except SandboxUnavailable as error:
             return [problem(CODE, "sandbox_unavailable", str(error))]
         if compiled.problems:
@@ -67,16 +68,12 @@ class Sandbox:
         return found_name
 
     def _compile(self, source: str) -> Compiled:
-        child, from_stock = self._take()
-        try:
+        with self.borrow() as child:
             session = Session(child, time.monotonic() + CHECK_SECONDS, None)
             try:
-                heard = session.ask(("check", source, None), COMPILED)
-                return self._remember(source, heard)
+                return self._remember(source, session.ask(("check", source, None), COMPILED))
             except Violation:
                 return _too_complex("The code cannot be compiled safely; simplify it.")
-        finally:
-            self._give_back(child, from_stock)
 
     def _remember(self, source: str, heard: Heard) -> Compiled:
         if heard.kind == wire.REFUSED:
@@ -88,7 +85,7 @@ class Sandbox:
         else:
             # Not kept: it may have been the machine's fault.
             return _too_complex("The code is too complex to compile; split it into smaller parts.")
-        self._compiled.keep(source, compiled)
+        self.compiled.keep(source, compiled)
         return compiled
 
     # --- Running
@@ -108,33 +105,20 @@ class Sandbox:
         refused = self._refuse(source, function_name, args, kwargs)
         if refused is not None:
             return refused
+        deadline = started + limits.timeout
+        request = (function_name, args, kwargs, limits.max_result_bytes, report.max_output_bytes)
         try:
-            child, from_stock = self._take()
+            with self.borrow() as child, report.on_stop(child.kill):
+                session = Session(child, deadline, report, limits.max_result_bytes)
+                return self._hear(session, request, child, source, limits, report)
         except SandboxUnavailable as error:
             return Failed(code="sandbox_unavailable", message=str(error), permanent=False)
-        try:
-            with report.on_stop(child.kill):
-                known = self._compiled.get(source)
-                session = Session(child, started + limits.timeout, report, limits.max_result_bytes)
-                request = (
-                    "run",
-                    source if known is None else None,
-                    None if known is None else known.code,
-                    function_name,
-                    args,
-                    kwargs,
-                    limits.max_result_bytes,
-                    report.max_output_bytes,
-                )
-                outcome = self._hear(session, request, child, source, limits, report)
         finally:
             report.usage["wall"] = round(time.monotonic() - started, 6)
-            self._give_back(child, from_stock)
-        return outcome
 
     def _refuse(self, source: str, name: str, args: list[Any], kwargs: dict[str, Any]) -> Failed | None:
         found = inputs.check_source(source) + inputs.check_name(name) + inputs.check_arguments(args, kwargs)
-        known = None if found else self._compiled.get(source)
+        known = None if found else self.compiled.get(source)
         if known is not None:
             found = list(known.problems)
             if not found and name not in known.functions:
@@ -144,11 +128,13 @@ class Sandbox:
     def _hear(
         self, session: Session, request: tuple[Any, ...], child: ReadyChild, source: str, limits: Limits, report: Report
     ) -> Outcome:
+        known = self.compiled.get(source)
+        code = (source, None) if known is None else (None, known.code)
         try:
-            heard = session.ask(request, FINISHED)
+            heard = session.ask(("run", *code, *request), FINISHED)
             if heard.code:
                 compiled = Compiled(functions=_functions(heard.functions), code=heard.code)
-                self._compiled.keep(source, compiled)
+                self.compiled.keep(source, compiled)
             if report.stop_reason is not None:
                 return Failed(code="stopped", message="The run was stopped.")
             if heard.kind is None:
@@ -200,22 +186,24 @@ class Sandbox:
 
     # --- The zygote
 
-    def _take(self) -> tuple[ReadyChild, Host | None]:
-        """A ready child, and the host whose stock wants a refill afterwards. Raises SandboxUnavailable."""
-        for last in (False, True):
-            host = self._living_host()
-            try:
-                child, from_stock = host.take()
-                return child, host if from_stock else None
-            except SandboxUnavailable:
-                if last:
-                    raise
-        raise AssertionError("unreachable")
+    @contextlib.contextmanager
+    def borrow(self) -> Iterator[ReadyChild]:
+        """A hardened child for as long as the block lasts; it is killed afterwards. Raises SandboxUnavailable."""
+        host, child, from_stock = self._take()
+        try:
+            yield child
+        finally:
+            child.end()
+            if from_stock:
+                host.refill()
 
-    def _give_back(self, child: ReadyChild, stock: Host | None) -> None:
-        child.end()
-        if stock is not None:
-            stock.refill()
+    def _take(self) -> tuple[Host, ReadyChild, bool]:
+        host = self._living_host()
+        try:
+            return host, *host.take()
+        except SandboxUnavailable:
+            host = self._living_host()  # a new one: the zygote may have died since the last run
+            return host, *host.take()
 
     def _living_host(self) -> Host:
         host = self._host

@@ -53,6 +53,12 @@ class ReadyChild:
         self._pidfd = pidfd
         self._lock = threading.Lock()
 
+    @property
+    def pid(self) -> int:
+        """Its process id, as pidfd_open(2) says to find it."""
+        info = Path(f"/proc/self/fdinfo/{self._pidfd}").read_text(encoding="ascii")
+        return int(next(line.split()[1] for line in info.splitlines() if line.startswith("Pid:")))
+
     def kill(self) -> None:
         """SIGKILL, from any thread, at any time; a process that is gone already is never mistaken for another."""
         with self._lock:

@@ -42,8 +42,15 @@ INTROSPECTION = frozenset(
     ).split()
 )
 
+#: What modules say about themselves; it means nothing to Python or to us.
+MODULE_LABELS = frozenset(
+    f"__{name}__" for name in ("all", "author", "copyright", "credits", "date", "email", "license", "status", "version")
+)
+
 #: Names that user code may read although they have two underscores.
 READABLE_NAMES = frozenset({"__name__", "__debug__"})
+
+UNRESERVED = ALLOWED_SUNDERS | MODULE_LABELS
 
 
 class Access(Enum):
@@ -59,7 +66,7 @@ class Access(Enum):
 
 def is_reserved(name: str) -> bool:
     """Names with an underscore at both ends belong to Python and to us; `_` and `__` are anybody's."""
-    return len(name) > 2 and name[0] == "_" == name[-1] and name.strip("_") != "" and name not in ALLOWED_SUNDERS
+    return len(name) > 2 and name[0] == "_" == name[-1] and name.strip("_") != "" and name not in UNRESERVED
 
 
 def access(attribute: str) -> Access:

@@ -51,7 +51,7 @@ def run_raw(sandbox: Sandbox) -> RunRaw:
         source = f"{PREAMBLE}\ndef attempt():\n    {lines}\n"
         # The mark keeps the key apart from the same text checked by the policy.
         code = marshal.dumps(compile(source, "<raw>", "exec"))
-        sandbox._compiled.keep(source, Compiled(functions=frozenset({"f"}), code=code))
+        sandbox.compiled.keep(source, Compiled(functions=frozenset({"f"}), code=code))
         return sandbox.run(source=source, function_name="f", args=[], kwargs={}, limits=LIMITS, report=Report(100_000))
 
     return run
@@ -171,7 +171,7 @@ def test_ignoring_the_signal_of_the_cpu_limit_does_not_help() -> None:
     sandbox = Sandbox(memory_mb=64, cpu_seconds=1)
     source = "import signal\ndef f():\n    signal.signal(signal.SIGXCPU, signal.SIG_IGN)\n    while True: pass\n"
     code = marshal.dumps(compile(source, "<raw>", "exec"))
-    sandbox._compiled.keep(source, Compiled(functions=frozenset({"f"}), code=code))
+    sandbox.compiled.keep(source, Compiled(functions=frozenset({"f"}), code=code))
     try:
         outcome = sandbox.run(source=source, function_name="f", args=[], kwargs={}, limits=LIMITS, report=Report(10))
     finally:
