@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that Beat sleeps at the most.
 LONGEST_SLEEP = 1.0
+#: Seconds by which Redis may be late to say that a wait is over: it looks ten times a second (its setting `hz`).
+SLOW_WAKE = 0.11
 #: Due entries taken in one step.
 BATCH = 500
 #: Seconds between two looks for leases that ran out, and for tasks that are kept long enough.
@@ -128,5 +130,8 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
         if len(due.queued) + len(due.schedules) >= BATCH:
             return
         left = LONGEST_SLEEP if due.next_due is None else (due.next_due - due.now) / 1000
-        if left > 0.001:
-            self._store.await_wake(min(left, LONGEST_SLEEP))
+        left = min(left, LONGEST_SLEEP)
+        if left > SLOW_WAKE:
+            self._store.await_wake(left - SLOW_WAKE)
+        elif left > 0:
+            time.sleep(left)
