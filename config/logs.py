@@ -32,8 +32,8 @@ class OneLine(logging.Formatter):
         return super().formatMessage(record)
 
 
-def configure(settings: Settings, process: str, *, level: int | None = None) -> None:
-    """Send this process's logs to LOG_DIR/task_manage.log and stderr.
+def configure(settings: Settings, process: str, *, level: int | None = None, console: bool = True) -> None:
+    """Send this process's logs to LOG_DIR/task_manage.log and, with `console`, to stderr.
 
     `process` names it in every line; `level` makes it more talkative than LOG_LEVEL, never less.
     Raises OSError where LOG_DIR cannot be written.
@@ -46,12 +46,12 @@ def configure(settings: Settings, process: str, *, level: int | None = None) -> 
         backupCount=settings.log_backup_count,
         encoding="utf-8",
     )
-    console = logging.StreamHandler(sys.stderr)
+    handlers: list[logging.Handler] = [file, logging.StreamHandler(sys.stderr)] if console else [file]
     wanted = min(logging.getLevelName(settings.log_level), level or logging.CRITICAL)
-    for handler in (file, console):
+    for handler in handlers:
         handler.setFormatter(formatter)
     root = logging.getLogger()
-    root.handlers[:] = [file, console]
+    root.handlers[:] = handlers
     root.setLevel(wanted)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(wanted, logging.WARNING) if wanted > logging.DEBUG else wanted)
