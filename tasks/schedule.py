@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from tasks import occurrence
-from tasks.cron_expression import InvalidSchedule, read
+from tasks.cron_expression import read
+from tasks.cron_field import InvalidSchedule
 from tasks.cron_pattern import Pattern
 from tasks.errors import FieldProblem
 from tasks.occurrence import Remark, Touch

@@ -137,6 +137,16 @@ def keys(store: Store) -> set[str]:
     return {key for key in store._redis.command("KEYS", "*") if not key.startswith(passing)}
 
 
+def everything(store: Store) -> dict[str, object]:
+    """Every key with what it holds."""
+    found = {}
+    for key in sorted(store._redis.command("KEYS", "*")):
+        sort = store._redis.command("TYPE", key)
+        read = {"hash": ("HGETALL", key), "zset": ("ZRANGE", key, 0, -1, "WITHSCORES"), "list": ("LRANGE", key, 0, -1)}
+        found[key] = store._redis.command(*read.get(sort, ("GET", key)))
+    return found
+
+
 @contextmanager
 def client_of(url: str) -> Iterator[Any]:
     """A plain Redis client, for what no verb of the Store does."""

@@ -6,14 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
+from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tasks import errors
 from tasks.store import scripts
 
-#: Errors that Redis answers with when it is there but cannot serve us; anything else is a bug of ours.
-UNABLE = ("OOM", "READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM", "MISCONF", "CLUSTERDOWN", "BUSY")
+#: What Redis answers with when it is there but cannot serve us; anything else is a bug of ours. redis-py has classes
+#: for some of these and drops their first word.
+UNABLE = {
+    exceptions.OutOfMemoryError: "OOM",
+    exceptions.ReadOnlyError: "READONLY",
+    exceptions.NoPermissionError: "NOPERM",
+    exceptions.MasterDownError: "MASTERDOWN",
+    exceptions.ClusterDownError: "CLUSTERDOWN",
+}
+UNABLE_WORDS = (*UNABLE.values(), "MISCONF", "NOREPLICAS", "BUSY")
+#: Connections that one process may have: more than its threads; redis-py's own limit of 100 is fewer.
+MOST_CONNECTIONS = 4096
 
 
 class Connection:
@@ -27,6 +38,7 @@ class Connection:
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             health_check_interval=0,
+            max_connections=MOST_CONNECTIONS,
             # A pooled connection that Redis has closed meanwhile is opened again once; every script may be repeated.
             # Never on a timeout: the caller's patience is `timeout`.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
@@ -49,11 +61,13 @@ class Connection:
         """Do it, and translate what can go wrong with Redis."""
         try:
             return call()
-        except (redis.ConnectionError, redis.TimeoutError, redis.AuthenticationError) as error:
+        except exceptions.AuthenticationError as error:
+            raise errors.StoreUnavailable("Redis refuses the password; check REDIS_PASSWORD or REDIS_URL.") from error
+        except (redis.ConnectionError, redis.TimeoutError) as error:
             raise errors.StoreUnavailable("Redis does not answer.") from error
         except redis.ResponseError as error:
-            word = str(error).split(" ", 1)[0]
-            if word in UNABLE or " OOM " in f" {error} " or "-OOM" in str(error):
+            word = UNABLE.get(type(error)) or str(error).split(" ", 1)[0]
+            if word in UNABLE_WORDS:
                 raise errors.StoreUnavailable(f"Redis cannot serve this now ({word}).") from error
             raise
 

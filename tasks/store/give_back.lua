@@ -8,14 +8,15 @@ if owner ~= worker or current ~= attempt or (was ~= 'running' and was ~= 'stoppi
 local at = now_ms()
 redis.call('ZREM', LEASES, run_id)
 redis.call('SET', outcome_key(run_id), ARGV[4])
+local new = 'lost'
 if was == 'stopping' then
+  new = 'stopped'
   redis.call('HSET', run_key(run_id), 'reason', 'stop_requested')
-  move_run(run_id, 'stopped', at)
 elseif tonumber(task_field(task_of(run_id), 'losses')) > 0 then
+  new = 'queued'
   keep_attempt(run_id, at, 'stopped', 'worker_shutdown')
-  move_run(run_id, 'queued', at)
 else
   redis.call('HSET', run_key(run_id), 'reason', 'worker_shutdown')
-  move_run(run_id, 'lost', at)
 end
-return run_field(run_id, 'status')
+move_run(run_id, new, at)
+return new

@@ -7,7 +7,8 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.cron_expression import ALIASES, LONGEST, InvalidSchedule, read
+from tasks.cron_expression import ALIASES, LONGEST, read
+from tasks.cron_field import InvalidSchedule
 from tasks.cron_pattern import Pattern, Rhythm
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ import redis
 
 from tasks.model import FINISHED, RUN_MOVES, SCHEDULE_MOVES, Status
 from tasks.store import Store, scripts
-from tests.make import submit
+from tests.make import everything, submit
 
 RECORDS = (scripts.FOLDER / "records.lua").read_text("utf-8")
 MOVE_RUN = f"{scripts.moves()}\n{RECORDS}\nmove_run(ARGV[1], ARGV[2], now_ms())"
@@ -22,15 +22,6 @@ def refused(store: Store, script: str, member: str, new: Status) -> bool:
             raise
         return True
     return False
-
-
-def everything(store: Store) -> dict[str, object]:
-    found = {}
-    for key in sorted(store._redis.command("KEYS", "*")):
-        sort = store._redis.command("TYPE", key)
-        read = {"hash": ("HGETALL", key), "zset": ("ZRANGE", key, 0, -1, "WITHSCORES"), "list": ("LRANGE", key, 0, -1)}
-        found[key] = store._redis.command(*read.get(sort, ("GET", key)))
-    return found
 
 
 @pytest.mark.parametrize("was", sorted(Status))

@@ -1,0 +1,173 @@
+"""What the Store says when Redis is away, frozen, full, read-only or wants a password, and that it comes back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tasks.errors import StoreUnavailable
+from tasks.store import Claim, DueSchedule, Store
+from tests.make import client_of, end, make_task, submit, take
+from tests.valkey import Valkey
+
+ID = "00000000-0000-7000-8000-000000000000"
+CLAIM = Claim(run_id=f"{ID}.1", kind="code", attempt=1, started_at=1, about={}, spec={})
+SCHEDULE = DueSchedule(task_id=ID, due_at=1, about={}, fired=0)
+VERBS: dict[str, Callable[[Store], Any]] = {
+    "submit": lambda store: store.submit(make_task(), delay=None, losses=1, history=1),
+    "get": lambda store: store.get(ID),
+    "list": lambda store: store.list(limit=5),
+    "runs": lambda store: store.runs(ID, limit=5),
+    "stop": lambda store: store.stop(ID),
+    "delete": lambda store: store.delete(ID),
+    "health": lambda store: store.health(["code"]),
+    "claim": lambda store: store.claim("w1", ["code"], f"{ID}.1"),
+    "finish": lambda store: end(store, CLAIM),
+    "give_back": lambda store: store.give_back(CLAIM, "w1", {}),
+    "heartbeat": lambda store: store.heartbeat("w1", {}, [], []),
+    "await_call": lambda store: store.await_call("w1", 0.1),
+    "leave": lambda store: store.leave("w1"),
+    "due": lambda store: store.due(5),
+    "fire": lambda store: store.fire(
+        SCHEDULE, next_due=None, overlap="skip", max_runs=None, fire=(1,), skip=(), missed=0
+    ),
+    "tick": lambda store: store.tick(1),
+    "await_wake": lambda store: store.await_wake(0.1),
+    "reap": lambda store: store.reap(5),
+    "prune": lambda store: store.prune(60, 5),
+}
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Valkey]:
+    with Valkey(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+def own_store(own: Valkey) -> Iterator[Store]:
+    store = Store(own.url, timeout=0.5)
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_says_so_when_nothing_listens(name: str) -> None:
+    store = Store("redis://127.0.0.1:1/0", timeout=0.5)
+    with pytest.raises(StoreUnavailable, match="Redis does not answer"):
+        VERBS[name](store)
+    store.close()
+
+
+def test_every_verb_of_the_store_is_in_that_list() -> None:
+    public = {name for name, value in vars(Store).items() if callable(value) and not name.startswith("_")}
+    assert public - {"close"} == VERBS.keys()
+
+
+def test_a_frozen_redis_is_given_up_after_the_timeout_and_used_again_when_it_answers(
+    own: Valkey, own_store: Store
+) -> None:
+    task = submit(own_store)
+    own.freeze()
+    start = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        own_store.get(task.id)
+    assert time.monotonic() - start < 5
+    own.thaw()
+    assert own_store.get(task.id).id == task.id
+
+
+def test_what_was_accepted_survives_a_kill_and_the_connection_comes_back_by_itself(
+    own: Valkey, own_store: Store
+) -> None:
+    task = submit(own_store)
+    claim = take(own_store)
+    own.kill()
+    with pytest.raises(StoreUnavailable):
+        own_store.get(task.id)
+    own.start()
+    assert own_store.get(task.id).last_run is not None
+    assert end(own_store, claim)
+
+
+def test_a_restart_between_two_calls_is_not_even_noticed(own: Valkey, own_store: Store) -> None:
+    task = submit(own_store)
+    own.kill()
+    own.start()
+    # The pooled connection is dead, and the scripts are gone from the server's cache.
+    assert own_store.get(task.id).id == task.id
+
+
+def test_a_full_redis_is_unavailable_for_writing_and_stores_nothing(own: Valkey, own_store: Store) -> None:
+    kept = submit(own_store)
+    with client_of(own.url) as client:
+        client.config_set("maxmemory", "1")
+        for name in ("submit", "tick"):
+            with pytest.raises(StoreUnavailable, match="cannot serve this now"):
+                VERBS[name](own_store)
+        client.config_set("maxmemory", "0")
+    assert [task.id for task in own_store.list(limit=5)[0]] == [kept.id]
+    submit(own_store)
+
+
+def test_a_read_only_redis_is_unavailable(own: Valkey, own_store: Store) -> None:
+    task = submit(own_store)
+    with client_of(own.url) as client:
+        client.replicaof("127.0.0.1", "1")
+        for verb in (VERBS["submit"], VERBS["tick"], take, lambda store: store.stop(task.id)):
+            with pytest.raises(StoreUnavailable, match="cannot serve this now"):
+                verb(own_store)
+        client.replicaof("NO", "ONE")
+    assert own_store.get(task.id).id == task.id
+
+
+def test_a_redis_that_lost_its_replicas_is_unavailable(own: Valkey, own_store: Store) -> None:
+    submit(own_store)
+    with client_of(own.url) as client:
+        client.config_set("min-replicas-to-write", "1")
+        with pytest.raises(StoreUnavailable, match="cannot serve this now"):
+            submit(own_store)
+
+
+def test_a_missing_and_a_wrong_password_are_told_without_the_password(tmp_path: Path) -> None:
+    with Valkey(tmp_path / "locked", "--requirepass", "correct horse") as locked:
+        path = locked.url.removeprefix("unix://")
+        for url in (locked.url, f"unix://:battery-staple@{path}"):
+            store = Store(url, timeout=1)
+            with pytest.raises(StoreUnavailable, match="refuses the password") as caught:
+                store.get(ID)
+            assert "staple" not in str(caught.value)
+            store.close()
+
+
+def test_a_mistake_of_ours_is_not_blamed_on_redis(store: Store) -> None:
+    store._redis.command("SET", "{tms}:tasks", "not a sorted set")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        store.list(limit=5)
+
+
+def test_as_many_threads_as_there_are_slots_use_the_store_at_once(store: Store) -> None:
+    task = submit(store)
+    failures: list[BaseException] = []
+    barrier = threading.Barrier(250)
+
+    def use() -> None:
+        barrier.wait()
+        try:
+            store.await_call("nobody", 0.3)
+            store.get(task.id)
+        except StoreUnavailable as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=use) for _ in range(250)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
