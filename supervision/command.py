@@ -75,8 +75,11 @@ def _plans(settings: Settings, folder: Path, console: Console) -> list[Plan]:
     everything = [*planned, server] if server else planned
     end_leftovers(folder, {plan.name: (plan.command, plan.grace) for plan in everything}, console.say)
     addresses = parts.addresses(settings)
-    if not redis_server.must_be_started(settings):
+    found = redis_server.find(settings)
+    if found:
         console.say(f"redis     found   {settings.redis_shown}, used as it is and left running at the end")
+        for warning in found.warnings:
+            console.say(f"redis     note    {warning}")
         preflight.check_ports(addresses)
         return planned
     if server is None:

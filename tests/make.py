@@ -142,7 +142,12 @@ def everything(store: Store) -> dict[str, object]:
     found = {}
     for key in sorted(store._redis.command("KEYS", "*")):
         sort = store._redis.command("TYPE", key)
-        read = {"hash": ("HGETALL", key), "zset": ("ZRANGE", key, 0, -1, "WITHSCORES"), "list": ("LRANGE", key, 0, -1)}
+        read = {
+            "hash": ("HGETALL", key),
+            "zset": ("ZRANGE", key, 0, -1, "WITHSCORES"),
+            "list": ("LRANGE", key, 0, -1),
+            "set": ("SORT", key, "ALPHA"),
+        }
         found[key] = store._redis.command(*read.get(sort, ("GET", key)))
     return found
 

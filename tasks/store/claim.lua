@@ -1,3 +1,4 @@
+#!lua
 -- Takes a queued run for a worker: the one a bell was rung for, or the first that waits.
 -- KEYS[1] prefix
 -- ARGV    1 worker id  2 lease (ms)  3 run id, or '' for whichever waits first  4… kinds for which there is room

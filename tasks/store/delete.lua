@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Removes a task in any status, its runs and its index entries.
 -- KEYS[1] prefix
 -- ARGV    1 task id

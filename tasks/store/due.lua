@@ -1,3 +1,4 @@
+#!lua
 -- Queues delayed and retried runs whose time has come, and names the scheduled tasks whose time has come.
 -- KEYS[1] prefix
 -- ARGV    1 at most so many at once

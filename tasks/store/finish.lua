@@ -1,3 +1,4 @@
+#!lua
 -- Records how an attempt ended, if the worker still owns it, and takes the next run of the same kind.
 -- KEYS[1] prefix
 -- ARGV    1 run id  2 worker id  3 attempt  4 status  5 reason  6 outcome (JSON)  7 retry after (ms, '' for no retry)

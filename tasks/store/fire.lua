@@ -1,3 +1,4 @@
+#!lua
 -- Makes the runs of a scheduled task that are due and advances it, unless somebody else already did.
 -- KEYS[1] prefix
 -- ARGV    1 task id  2 the due time it was seen with (ms)  3 next due time (ms, '' for never)  4 overlap

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- A worker that goes away returns a run it was told to end: queued again where it may be repeated, else lost.
 -- KEYS[1] prefix
 -- ARGV    1 run id  2 worker id  3 attempt  4 outcome so far (JSON)

@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- What is going on: who lives, what waits.
 -- KEYS[1] prefix
 -- ARGV    kinds

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- A worker says that it lives, extends the leases of its runs, and learns which of them it must end.
 -- KEYS[1] prefix
 -- ARGV    1 worker id  2 lease (ms)  3 counts as gone after (ms)  4 what it says of itself (JSON)

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- A worker that has given everything back takes itself off the list.
 -- KEYS[1] prefix
 -- ARGV    1 worker id

@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- A page of tasks, newest first, from the smallest of the indexes that the filters name.
 -- KEYS[1] prefix
 -- ARGV    1 begin below this bound and 2 end at this bound (as ZREVRANGEBYLEX has them)  3 at most so many

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Removes tasks that ended longer ago than they are kept.
 -- KEYS[1] prefix
 -- ARGV    1 kept for (ms)  2 at most so many at once

@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- One task with its last run, as of one moment.
 -- KEYS[1] prefix
 -- ARGV    1 task id

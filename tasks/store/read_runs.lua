@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- Runs of one task, newest first.
 -- KEYS[1] prefix
 -- ARGV    1 task id  2 begin below this number ('' for the newest)  3 at most so many  4 status ('' for all)

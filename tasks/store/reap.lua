@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Takes runs away from workers whose lease ran out: queued again while losses are allowed, else lost.
 -- KEYS[1] prefix
 -- ARGV    1 at most so many at once

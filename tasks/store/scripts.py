@@ -1,4 +1,9 @@
-"""The Lua scripts as Redis runs them: the table of moves, then records.lua, then the script itself."""
+"""The Lua scripts as Redis runs them: its flags, the table of moves, records.lua, then the script itself.
+
+A script's first line says what Redis lets it do while it is full (https://redis.io/docs/latest/develop/programmability/eval-intro/#script-flags):
+`#!lua` alone is refused whole, `allow-oom` works on, `no-writes` only reads. Without that
+line Redis would refuse a full server's script at its first command that needs memory, half done.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,8 @@ FOLDER = Path(__file__).parent
 @cache
 def text(name: str) -> str:
     """The whole source of the script `name`. Raises FileNotFoundError where there is none."""
-    parts = (moves(), (FOLDER / "records.lua").read_text("utf-8"), (FOLDER / f"{name}.lua").read_text("utf-8"))
-    return "\n".join(parts)
+    flags, _, body = (FOLDER / f"{name}.lua").read_text("utf-8").partition("\n")
+    return "\n".join((flags, moves(), (FOLDER / "records.lua").read_text("utf-8"), body))
 
 
 def moves() -> str:

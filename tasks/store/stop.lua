@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Stops a task and whatever of it waits or runs.
 -- KEYS[1] prefix
 -- ARGV    1 task id

@@ -1,3 +1,4 @@
+#!lua
 -- Stores a task, its first run and its index entries, all or nothing.
 -- KEYS[1] prefix
 -- ARGV    1 task id  2 type  3 kind  4 priority  5 created (ms)  6 about (JSON)  7 spec (JSON)  8 tags (JSON)

@@ -1,19 +1,23 @@
 """A Redis that runs full in the middle of anything: each script does all of its work or none of it.
 
 Redis refuses commands that need memory while it is full, but not those that free some, and does not undo what a script
-did before it was refused. A script that first takes a run out of a queue and is then refused would lose it.
+did before it was refused. A script that first takes a run out of a queue and is then refused would lose it. So what
+makes more data (submit, claim, fire, finish) waits until there is room, and what makes room, ends something or keeps
+a lease goes on.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from tasks.errors import StoreUnavailable
 from tasks.model import Status
-from tasks.store import Store
+from tasks.store import Store, scripts
 from tests.make import client_of, end, everything, fire, keys, run_out, submit, take
 from tests.valkey import Valkey
 
@@ -168,54 +172,68 @@ def fire_none(store: Store) -> Verb:
     return firing(store, fire=(), skip=())
 
 
-SITUATIONS = [
-    *(
-        claim_named,
-        claim_next,
-        claim_expired,
-        claim_again,
-        finish,
-        finish_to_retry,
-        finish_of_another_and_take_the_next,
-    ),
-    *(give_back, heartbeat, due_delayed, due_retry, reap_repeatable, reap_lost, reap_stopping),
-    *(stop_queued, stop_delayed, stop_running, stop_schedule, stop_busy_schedule, fire_some, fire_the_last, fire_none),
+WAITS = [
+    *(claim_named, claim_next, claim_expired, claim_again),
+    *(finish, finish_to_retry, finish_of_another_and_take_the_next),
+    *(due_delayed, due_retry, fire_some, fire_the_last, fire_none),
+]
+GOES_ON = [
+    *(give_back, heartbeat, reap_repeatable, reap_lost, reap_stopping),
+    *(stop_queued, stop_delayed, stop_running, stop_schedule, stop_busy_schedule),
 ]
 
 
-@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.__name__)
+@contextmanager
+def no_room(url: str) -> Iterator[None]:
+    with client_of(url) as client:
+        client.config_set("maxmemory", "1")
+        try:
+            yield
+        finally:
+            client.config_set("maxmemory", "0")
+
+
+@pytest.mark.parametrize("situation", WAITS, ids=lambda situation: situation.__name__)
 def test_a_full_redis_changes_nothing_and_the_verb_works_once_there_is_room(
     full: Store, url: str, situation: Callable[[Store], Verb]
 ) -> None:
     verb = situation(full)
     before = everything(full)
-    with client_of(url) as client:
-        client.config_set("maxmemory", "1")
-        try:
-            with pytest.raises(StoreUnavailable, match="OOM"):
-                verb()
-        finally:
-            client.config_set("maxmemory", "0")
+    with no_room(url), pytest.raises(StoreUnavailable, match="OOM"):
+        verb()
     assert everything(full) == before
     verb()
     assert everything(full) != before
 
 
+@pytest.mark.parametrize("situation", GOES_ON, ids=lambda situation: situation.__name__)
+def test_a_full_redis_still_ends_things_and_keeps_leases(
+    full: Store, url: str, situation: Callable[[Store], Verb]
+) -> None:
+    verb = situation(full)
+    before = everything(full)
+    with no_room(url):
+        verb()
+    assert everything(full) != before
+
+
+def test_every_script_says_what_it_does_while_redis_is_full() -> None:
+    for script in scripts.FOLDER.glob("*.lua"):
+        first = script.read_text(encoding="utf-8").splitlines()[0]
+        assert script.stem == "records" or re.fullmatch(r"#!lua( flags=(allow-oom|no-writes))?", first), script
+
+
 def test_a_full_redis_still_answers_and_deleting_gives_room(full: Store, url: str) -> None:
     tasks = [submit(full), submit(full, task_type="scheduled", next_run_at=1)]
     claim = take(full)
-    with client_of(url) as client:
-        client.config_set("maxmemory", "1")
-        try:
-            assert full.list(limit=5)[2] == 2
-            assert full.health(["code"])["queues"]["running"] == 1
-            for task in tasks:
-                assert full.get(task.id).id == task.id
-                assert full.runs(task.id, limit=5)[2] == len(full.runs(task.id, limit=5)[0])
-                full.delete(task.id)
-            assert full.list(limit=5)[2] == 0
-        finally:
-            client.config_set("maxmemory", "0")
+    with no_room(url):
+        assert full.list(limit=5)[2] == 2
+        assert full.health(["code"])["queues"]["running"] == 1
+        for task in tasks:
+            assert full.get(task.id).id == task.id
+            assert full.runs(task.id, limit=5)[2] == len(full.runs(task.id, limit=5)[0])
+            full.delete(task.id)
+        assert full.list(limit=5)[2] == 0
     assert keys(full) == set()
     assert not end(full, claim)
 
@@ -224,10 +242,6 @@ def test_a_full_redis_is_pruned(full: Store, url: str) -> None:
     submit(full)
     end(full, take(full))
     full._redis.command("ZINCRBY", "{tms}:ended", -10_000, full.list(limit=1)[0][0].id)
-    with client_of(url) as client:
-        client.config_set("maxmemory", "1")
-        try:
-            assert full.prune(1, 10) == 1
-        finally:
-            client.config_set("maxmemory", "0")
+    with no_room(url):
+        assert full.prune(1, 10) == 1
     assert keys(full) == set()

@@ -68,8 +68,9 @@ def test_every_script_says_what_it_is_given_and_what_it_answers() -> None:
     assert len(names) > 10
     for name in names:
         header = (scripts.FOLDER / f"{name}.lua").read_text("utf-8")[:1200]
-        assert header.startswith("-- "), name
-        assert "KEYS[1]" in header, name
         if name != "records":
+            header = header.partition("\n")[2]
             assert "-- ARGV" in header, name
             assert "-- Answer" in header, name
+        assert header.startswith("-- "), name
+        assert "KEYS[1]" in header, name
