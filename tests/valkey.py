@@ -31,14 +31,19 @@ class Valkey:
         self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self._server.poll() is None:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(1)
-                probe.connect(str(self._path))
-                probe.sendall(b"PING\r\n")
-                if not probe.recv(100).startswith(b"-LOADING"):
-                    return
+            if self.answers():
+                return
             time.sleep(0.02)
         raise RuntimeError("the test's own Redis did not start")
+
+    def answers(self) -> bool:
+        """Whether it is there and has loaded its data."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1)
+            probe.connect(str(self._path))
+            probe.sendall(b"PING\r\n")
+            return not probe.recv(100).startswith(b"-LOADING")
+        return False
 
     def kill(self) -> None:
         """As a power cut would."""
