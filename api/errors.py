@@ -20,6 +20,7 @@ STATUSES: dict[type[errors.ServiceError], int] = {
     errors.RunNotFound: 404,
     errors.IllegalMove: 409,
     errors.NotAllowed: 401,
+    errors.Forbidden: 403,
     errors.TooMuch: 429,
     errors.StoreUnavailable: 503,
 }

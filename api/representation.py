@@ -18,6 +18,7 @@ def task_summary(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
         "name": task.name,
+        "owner": task.owner,
         "task_type": task.task_type,
         "kind": task.kind,
         "status": task.status,

@@ -24,13 +24,25 @@ def blueprint(manager: TaskManager, kinds: tuple[str, ...]) -> Blueprint:
     @routes.get("")
     def listing() -> Response:
         query = body.Query(
-            ("limit", "cursor", "status", "task_type", "kind", "tag", "name", "created_after", "created_before")
+            (
+                "limit",
+                "cursor",
+                "status",
+                "task_type",
+                "kind",
+                "tag",
+                "name",
+                "owner",
+                "created_after",
+                "created_before",
+            )
         )
         chosen = {
             "status": query.choice("status", Status),
             "type": query.choice("task_type", TaskType),
             "kind": query.choice("kind", kinds),
             "tag": query.text("tag"),
+            "owner": query.text("owner"),
         }
         limit, cursor, name = query.limit(), query.cursor(), query.text("name")
         after, before = query.moment("created_after"), query.moment("created_before")

@@ -39,13 +39,27 @@ API_PORT = 5000
 API_THREADS = 64  # requests answered at once
 SECRET_KEY: str | None = None  # production refuses to start without it
 JWT_SECRET_KEY: str | None = None  # production refuses to start without it
+JWT_SECRET_KEY_PREVIOUS: str | None = None  # tokens signed with it are still taken, while the key is changed
 AUTH_REQUIRED: bool | None = None  # None: no in development, yes in production
 ALLOW_ANONYMOUS_NETWORK = False  # allows AUTH_REQUIRED=false on an address that is not loopback
-ADMIN_USERNAME = "admin"
+ADMIN_USERNAME = "admin"  # the first administrator, made at the first login where there is none yet
 ADMIN_PASSWORD: str | None = None
 JWT_ACCESS_SECONDS = 900  # how long an access token is good for
 JWT_REFRESH_SECONDS = 1_209_600  # how long a refresh token is good for
 MAX_BODY_BYTES = 1_048_576  # largest request body
+RATE_LIMIT: str | None = None  # requests for each user or key, and for each address: "600/minute"; None: no limit
+LOGIN_RATE_LIMIT = "10/minute"  # logins from each address, right and wrong ones
+TRUSTED_PROXIES = 0  # reverse proxies in front of the API whose X-Forwarded-For is believed
+CORS_ORIGINS: tuple[str, ...] = ()  # pages of these origins may call the API: "https://console.example.com"
+ALLOWED_HOSTS: tuple[str, ...] = ()  # names by which the API may be called besides addresses and undotted names
+MAX_CONNECTIONS = 2000  # connections that may be open at once
+SLOW_CLIENT_SECONDS = 15  # how long a client may take to send a request
+AUDIT_LENGTH = 100_000  # entries that the audit log keeps
+
+# --- Quotas: how much one owner may have; None: any number where nobody has to say who he is --------------------
+QUOTA_TASKS: int | None = None  # stored tasks; None: 100,000 where AUTH_REQUIRED
+QUOTA_SCHEDULES: int | None = None  # scheduled tasks that have not ended; None: 1,000 where AUTH_REQUIRED
+QUOTA_RUNS: int | None = None  # runs at once; None: any number
 
 # --- Flower ------------------------------------------------------------------------------------------------------
 FLOWER_HOST = "127.0.0.1"
@@ -83,6 +97,7 @@ SECRET_NAMES = (
     "REDIS_URL",
     "SECRET_KEY",
     "JWT_SECRET_KEY",
+    "JWT_SECRET_KEY_PREVIOUS",
     "ADMIN_PASSWORD",
     "FLOWER_BASIC_AUTH",
 )
@@ -91,6 +106,10 @@ WELL_KNOWN_SECRETS = frozenset(
     {"your-secret-key", "your-jwt-secret-key", "dev-secret-key", "super-secret-key", "change-me-in-production"}
 )
 LOOPBACK_NAMES = ("localhost", "")
+#: What a user may be called.
+USERNAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
+#: The notation of rate limits: `600/minute`, `10/15seconds`.
+RATE = r"^[1-9]\d{0,6}/([1-9]\d{0,3})?(second|minute|hour|day)s?$"
 
 
 #: IPv6 prefixes whose addresses carry IPv4 ones, so that allowing them would open every inner network:
@@ -155,13 +174,26 @@ class Settings(BaseSettings):
     api_threads: int = Field(default=API_THREADS, ge=2, le=1000)
     secret_key: SecretStr | None = Field(default=SECRET_KEY)  # type: ignore[assignment]
     jwt_secret_key: SecretStr | None = Field(default=JWT_SECRET_KEY)  # type: ignore[assignment]
+    jwt_secret_key_previous: SecretStr | None = Field(default=JWT_SECRET_KEY_PREVIOUS)  # type: ignore[assignment]
     auth_required: bool | None = AUTH_REQUIRED
     allow_anonymous_network: bool = ALLOW_ANONYMOUS_NETWORK
-    admin_username: str = Field(default=ADMIN_USERNAME, min_length=1, max_length=100)
+    admin_username: str = Field(default=ADMIN_USERNAME, pattern=USERNAME)
     admin_password: SecretStr | None = Field(default=ADMIN_PASSWORD)  # type: ignore[assignment]
     jwt_access_seconds: int = Field(default=JWT_ACCESS_SECONDS, ge=10, le=86_400)
     jwt_refresh_seconds: int = Field(default=JWT_REFRESH_SECONDS, ge=60, le=31_536_000)
     max_body_bytes: int = Field(default=MAX_BODY_BYTES, ge=1024, le=104_857_600)
+    rate_limit: str | None = Field(default=RATE_LIMIT, pattern=RATE)
+    login_rate_limit: str = Field(default=LOGIN_RATE_LIMIT, pattern=RATE)
+    trusted_proxies: int = Field(default=TRUSTED_PROXIES, ge=0, le=10)
+    cors_origins: Words = CORS_ORIGINS
+    allowed_hosts: Words = ALLOWED_HOSTS
+    max_connections: int = Field(default=MAX_CONNECTIONS, ge=100, le=100_000)
+    slow_client_seconds: int = Field(default=SLOW_CLIENT_SECONDS, ge=1, le=600)
+    audit_length: int = Field(default=AUDIT_LENGTH, ge=100, le=100_000_000)
+
+    quota_tasks: int | None = Field(default=QUOTA_TASKS, ge=1)
+    quota_schedules: int | None = Field(default=QUOTA_SCHEDULES, ge=1)
+    quota_runs: int | None = Field(default=QUOTA_RUNS, ge=1)
 
     flower_host: str = FLOWER_HOST
     flower_port: Port = FLOWER_PORT
@@ -274,6 +306,16 @@ class Settings(BaseSettings):
     def auth_is_required(self) -> bool:
         """Whether a token is needed: AUTH_REQUIRED, by default only in production."""
         return self.production if self.auth_required is None else self.auth_required
+
+    @property
+    def task_quota(self) -> int | None:
+        """Stored tasks that one owner may have."""
+        return 100_000 if self.quota_tasks is None and self.auth_is_required else self.quota_tasks
+
+    @property
+    def schedule_quota(self) -> int | None:
+        """Scheduled tasks that one owner may have at once."""
+        return 1_000 if self.quota_schedules is None and self.auth_is_required else self.quota_schedules
 
     @property
     def redis_is_given(self) -> bool:

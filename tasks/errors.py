@@ -5,7 +5,8 @@ ServiceError
 ├─ TaskNotFound       no task with that id
 ├─ RunNotFound        the task has no such run
 ├─ IllegalMove        the task is in a status that does not allow this
-├─ NotAllowed         who asks may not do this
+├─ NotAllowed         who asks has not shown who he is
+│  └─ Forbidden       who asks is known and may not do this
 ├─ TooMuch            too large, too many, too often
 └─ StoreUnavailable   Redis does not answer
 
@@ -76,9 +77,15 @@ class IllegalMove(ServiceError):
 
 
 class NotAllowed(ServiceError):
-    """Who asks is unknown, or may not do this."""
+    """Who asks has not shown who he is."""
 
     code = "not_allowed"
+
+
+class Forbidden(NotAllowed):
+    """Who asks is known, and may not do this."""
+
+    code = "role_too_low"
 
 
 class TooMuch(ServiceError):

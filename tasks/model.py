@@ -184,4 +184,6 @@ class Task:
     updated_at: int
     next_run_at: int | None = None
     run_count: int = 0
+    #: The name of who submitted it.
+    owner: str = "anonymous"
     last_run: Run | None = None

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from config.settings import Settings
-from tasks import errors, identifier, moment
+from tasks import errors, identifier, moment, principal
 from tasks.base_tasks import Kind
 from tasks.model import FINISHED, Priority, Run, Status, Task, TaskType
-from tasks.store import Store
+from tasks.principal import Principal
+from tasks.store import Quotas, Store
 from tasks.store.store import first_run_id
 from tasks.submission import Parser, cron_of
 
@@ -29,7 +30,11 @@ class Bell(Protocol):
 
 
 class TaskManager:
-    """What can be done with tasks. Each verb raises StoreUnavailable where Redis is away."""
+    """What can be done with tasks, by whom. Each verb raises StoreUnavailable where Redis is away.
+
+    `who` tells who asks. A verb that is given the id of a task takes it through `_seen` or `_changed`, and nothing else
+    decides whose it is: a task that whoever asks may not see raises TaskNotFound like one that does not exist.
+    """
 
     def __init__(
         self,
@@ -39,20 +44,29 @@ class TaskManager:
         kinds: Mapping[str, Kind],
         settings: Settings,
         clock: Callable[[], int] = moment.now,
+        who: Callable[[], Principal] = principal.anonymous,
     ) -> None:
         self._store = store
         self._bell = bell
         self._kinds = kinds
         self._settings = settings
         self._clock = clock
+        self._who = who
+        self._quotas = Quotas(tasks=settings.task_quota, schedules=settings.schedule_quota)
         self._parser = Parser(kinds, settings)
 
     def submit(self, body: Any) -> Task:
-        """Store the task that `body` describes and ring for its first run. Raises InvalidTask, storing nothing."""
+        """Store the task that `body` describes and ring for its first run.
+
+        It belongs to whoever asks. Raises InvalidTask, Forbidden and TooMuch, storing nothing.
+        """
+        owner = self._changer().name
         accepted = self._parser.parse(body, self._clock())
-        task = accepted.task
+        task = dataclasses.replace(accepted.task, owner=owner)
         losses = LOSSES if self._kinds[task.kind].repeatable else task.retry.max
-        due, rings = self._store.submit(task, delay=accepted.delay, losses=losses, history=self._settings.run_history)
+        due, rings = self._store.submit(
+            task, delay=accepted.delay, losses=losses, history=self._settings.run_history, quotas=self._quotas
+        )
         log.info("task %s submitted: %s, %s", task.id, task.task_type, task.kind)
         if rings:
             self._bell.ring([first_run_id(task.id)], task.priority)
@@ -60,7 +74,7 @@ class TaskManager:
 
     def get(self, task_id: str) -> Task:
         """One task with its last run. Raises TaskNotFound."""
-        return self._store.get(_known_form(task_id))
+        return self._store.get(self._seen(task_id))
 
     def list(
         self,
@@ -72,7 +86,15 @@ class TaskManager:
         created_after: int | None = None,
         created_before: int | None = None,
     ) -> tuple[Sequence[Task], str | None, int | None]:
-        """A page of tasks, newest first; the cursor of the next one; how many match, where that is cheap to tell."""
+        """A page of tasks that whoever asks may see, newest first; the cursor of the next one; how many match.
+
+        How many is None where that is not cheap to tell.
+        """
+        who = self._who()
+        if not who.sees(filters.get("owner", who.name)):
+            return (), None, 0
+        if not who.sees_all:
+            filters = {**filters, "owner": who.name}
         return self._store.list(
             limit=limit,
             cursor=cursor,
@@ -86,7 +108,7 @@ class TaskManager:
         self, task_id: str, *, limit: int, below: int | None = None, status: str = ""
     ) -> tuple[Sequence[Run], int | None, int]:
         """Runs of a task, newest first; the number to go on below; how many are kept. Raises TaskNotFound."""
-        return self._store.runs(_known_form(task_id), limit=limit, below=below, status=status)
+        return self._store.runs(self._seen(task_id), limit=limit, below=below, status=status)
 
     def run(self, task_id: str, run_id: str) -> Run:
         """One run. Raises TaskNotFound and RunNotFound."""
@@ -104,7 +126,7 @@ class TaskManager:
 
         Raises TaskNotFound, and IllegalMove where it had ended by itself.
         """
-        was, status = self._store.stop(_known_form(task_id))
+        was, status = self._store.stop(self._changed(task_id))
         if was in (FINISHED | {Status.COMPLETED}) - {Status.STOPPED} and status == was:
             raise errors.IllegalMove(f"Task {task_id} has ended ({was}) and cannot be stopped.")
         if was != status:
@@ -113,7 +135,7 @@ class TaskManager:
 
     def delete(self, task_id: str) -> None:
         """Remove a task with all its runs; one in progress is ended first. Raises TaskNotFound."""
-        self._store.delete(_known_form(task_id))
+        self._store.delete(self._changed(task_id))
         log.info("task %s deleted", task_id)
 
     def upcoming(self, task: Task, count: int) -> Sequence[int]:
@@ -130,6 +152,35 @@ class TaskManager:
             health.update(kind.health())
         return health
 
+    # --- whose task it is ----------------------------------------------------------------------------------------
+
+    def _seen(self, task_id: str) -> str:
+        """The id, if it has the form of one and whoever asks may see the task. Raises TaskNotFound.
+
+        Owners never change and ids are never given twice, so what is true here stays true until the verb is done.
+        """
+        who = self._who()
+        if identifier.is_id(task_id):
+            if who.sees_all:
+                return task_id
+            owner = self._store.owner(task_id)
+            if owner is not None and who.sees(owner):
+                return task_id
+        raise errors.TaskNotFound(f"There is no task {task_id[:64]}.")
+
+    def _changed(self, task_id: str) -> str:
+        """The id, if whoever asks may see the task and change it. Raises TaskNotFound and Forbidden."""
+        seen = self._seen(task_id)
+        self._changer()
+        return seen
+
+    def _changer(self) -> Principal:
+        """Who asks, if he may change tasks. Raises Forbidden."""
+        who = self._who()
+        if not who.changes:
+            raise errors.Forbidden(f"The role {who.role} reads tasks and changes none.")
+        return who
+
 
 def _as_stored(task: Task, due: int) -> Task:
     """The task as the Store has it now. Asking the Store again could fail, and the task would seem refused."""
@@ -138,9 +189,3 @@ def _as_stored(task: Task, due: int) -> Task:
     queued = due if task.status is Status.QUEUED else None
     run = Run(id=first_run_id(task.id), task_id=task.id, number=1, status=task.status, due_at=due, queued_at=queued)
     return dataclasses.replace(task, next_run_at=None if queued else due, run_count=1, last_run=run)
-
-
-def _known_form(task_id: str) -> str:
-    if not identifier.is_id(task_id):
-        raise errors.TaskNotFound(f"There is no task {task_id[:64]}.")
-    return task_id

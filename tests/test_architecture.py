@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "tasks/report.py": (),
     "tasks/moment.py": (),
     "tasks/identifier.py": (),
+    "tasks/principal.py": (),
     "tasks/model.py": ("tasks.errors",),
     "tasks/store/": ("tasks.errors", "tasks.model", "tasks.store"),
     "tasks/sandbox/": ("tasks.errors", "tasks.model", "tasks.report", "tasks.sandbox"),

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tasks.store.store import Claim, Due, DueSchedule, Pulse, Store
+from tasks.store.store import Claim, Due, DueSchedule, Pulse, Quotas, Store
 
-__all__ = ["Claim", "Due", "DueSchedule", "Pulse", "Store"]
+__all__ = ["Claim", "Due", "DueSchedule", "Pulse", "Quotas", "Store"]

@@ -35,6 +35,7 @@ def task(task_id: str, fields: Mapping[str, str], about: str, spec: str | None, 
         updated_at=int(fields["updated"]),
         next_run_at=_int(fields.get("due")),
         run_count=int(fields["runs"]),
+        owner=fields.get("owner", "anonymous"),
         last_run=last_run,
     )
 

@@ -2,7 +2,7 @@
 -- KEYS[1]  the prefix of all keys; it holds the hash tag, so that they share one slot of a cluster.
 -- RUN_MOVES, SCHEDULE_MOVES, FINISHED and ENDED are rendered from tasks/model.py in front of this text.
 --
---   task:{id}            hash    status type kind prio tags created updated due runs first fired reason …
+--   task:{id}            hash    status type kind prio owner tags created updated due runs first fired reason …
 --   task:{id}:about      JSON    name, timing, timeout, retry, expires_in, tags
 --   task:{id}:spec       JSON    the kind's own fields
 --   task:{id}:active     set     ids of unfinished runs (scheduled tasks only)
@@ -10,7 +10,10 @@
 --   run:{id}             hash    status due queued started finished worker attempt losses reason
 --   run:{id}:outcome     JSON    result, error, stdout, stderr, output_truncated, usage
 --   run:{id}:attempts    list    JSON, one for each ended attempt but the last
---   tasks, tasks:status:…, tasks:type:…, tasks:kind:…, tasks:tag:…   sorted sets by id, which is by time
+--   tasks, tasks:status:…, tasks:type:…, tasks:kind:…, tasks:owner:…, tasks:tag:…   sorted sets by id, which is by time
+--   owner:{name}:schedules   set   ids of scheduled tasks that have not ended
+--   owner:{name}:running     set   ids of runs that a worker has
+--   owner:{name}:held        sorted set   queued runs that wait until the owner has fewer running; scores as in queued:{kind}
 --   due                  sorted set   run id or id of a scheduled task, by due time
 --   queued:{kind}        sorted set   run ids, high priority first, then oldest first
 --   leases               sorted set   run ids by the end of their lease
@@ -35,6 +38,9 @@ local function attempts_key(id) return PREFIX .. 'run:' .. id .. ':attempts' end
 local function queued_key(kind) return PREFIX .. 'queued:' .. kind end
 local function worker_key(id) return PREFIX .. 'worker:' .. id end
 local function calls_key(id) return PREFIX .. 'worker:' .. id .. ':calls' end
+local function schedules_key(owner) return PREFIX .. 'owner:' .. owner .. ':schedules' end
+local function running_key(owner) return PREFIX .. 'owner:' .. owner .. ':running' end
+local function held_key(owner) return PREFIX .. 'owner:' .. owner .. ':held' end
 local function index_key(name, value) return PREFIX .. 'tasks:' .. name .. ':' .. value end
 local TASKS = PREFIX .. 'tasks'
 local DUE = PREFIX .. 'due'
@@ -56,6 +62,9 @@ local function task_of(run_id) return string.match(run_id, '^(.*)%.%d+$') end
 local function run_id_of(task_id, number) return task_id .. '.' .. number_text(number) end
 
 local function task_field(id, name) return redis.call('HGET', task_key(id), name) end
+
+-- Whose task it is; those stored before there were owners are nobody's.
+local function owner_of(id) return task_field(id, 'owner') or 'anonymous' end
 
 local function run_field(id, name) return redis.call('HGET', run_key(id), name) end
 
@@ -80,6 +89,7 @@ local function move_task(id, new, reason, at)
   if reason and reason ~= '' then redis.call('HSET', task_key(id), 'reason', reason) end
   redis.call('ZREM', index_key('status', was), id)
   redis.call('ZADD', index_key('status', new), 0, id)
+  if kind_of_task == 'scheduled' and ENDED[new] then redis.call('SREM', schedules_key(owner_of(id)), id) end
 end
 
 -- Marks the task for removal by age once it has ended and nothing of it runs any more.
@@ -223,6 +233,7 @@ local function remove_task(id)
   local status, kind_of_task, kind, tags, first, runs =
     unpack(redis.call('HMGET', task_key(id), 'status', 'type', 'kind', 'tags', 'first', 'runs'))
   if not status then return false end
+  local owner = owner_of(id)
   for number = tonumber(first), tonumber(runs) do
     local run_id = run_id_of(id, number)
     local run_status = run_field(run_id, 'status')
@@ -238,6 +249,8 @@ local function remove_task(id)
   redis.call('ZREM', index_key('status', status), id)
   redis.call('ZREM', index_key('type', kind_of_task), id)
   redis.call('ZREM', index_key('kind', kind), id)
+  redis.call('ZREM', index_key('owner', owner), id)
+  redis.call('SREM', schedules_key(owner), id)
   for _, tag in ipairs(tags and cjson.decode(tags) or {}) do redis.call('ZREM', index_key('tag', tag), id) end
   redis.call('DEL', task_key(id), about_key(id), spec_key(id), active_key(id), waiting_key(id))
   return true

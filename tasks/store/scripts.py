@@ -3,6 +3,8 @@
 A script's first line says what Redis lets it do while it is full (https://redis.io/docs/latest/develop/programmability/eval-intro/#script-flags):
 `#!lua` alone is refused whole, `allow-oom` works on, `no-writes` only reads. Without that
 line Redis would refuse a full server's script at its first command that needs memory, half done.
+
+Scripts about users, sessions and API keys come after accounts.lua instead; a few need nothing before them.
 """
 
 from __future__ import annotations
@@ -20,7 +22,20 @@ FOLDER = Path(__file__).parent
 def text(name: str) -> str:
     """The whole source of the script `name`. Raises FileNotFoundError where there is none."""
     flags, _, body = (FOLDER / f"{name}.lua").read_text("utf-8").partition("\n")
-    return "\n".join((flags, moves(), (FOLDER / "records.lua").read_text("utf-8"), body))
+    return "\n".join((flags, *_before(name), body))
+
+
+#: Beginnings of the names of scripts that come after accounts.lua.
+ABOUT_ACCOUNTS = ("user_", "session_", "key_")
+ALONE = frozenset({"rate"})
+
+
+def _before(name: str) -> tuple[str, ...]:
+    if name in ALONE:
+        return ()
+    if name.startswith(ABOUT_ACCOUNTS):
+        return ((FOLDER / "accounts.lua").read_text("utf-8"),)
+    return moves(), (FOLDER / "records.lua").read_text("utf-8")
 
 
 def moves() -> str:

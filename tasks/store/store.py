@@ -25,6 +25,15 @@ LOOKS = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quotas:
+    """How much one owner may have; None: any number."""
+
+    tasks: int | None = None
+    #: Scheduled tasks that have not ended.
+    schedules: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """A run that a worker has taken, with all it needs to do it."""
 
@@ -78,21 +87,33 @@ class Store:
 
     # --- verbs of the TaskManager --------------------------------------------------------------------------------
 
-    def submit(self, task: Task, *, delay: int | None, losses: int, history: int) -> tuple[int, bool]:
+    def submit(
+        self, task: Task, *, delay: int | None, losses: int, history: int, quotas: Quotas | None = None
+    ) -> tuple[int, bool]:
         """Store `task`, its first run and its index entries; when it is due, and whether to ring for its first run.
 
         `delay` in milliseconds from now makes it due by Redis' clock; else `task.next_run_at` says when it is due.
         `losses` is how many workers may die under a run before it counts as lost; `history` how many runs are kept.
+        Raises TooMuch where the owner's quota is full.
         """
+        most = quotas or Quotas()
         expires = "" if task.expires_in is None else round(task.expires_in * 1000)
-        due, rings = self._redis.run(
+        answer = self._redis.run(
             "submit",
             *(task.id, task.task_type, task.kind, task.priority, task.created_at),
             *(_json(_about(task)), _json(task.spec), _json(task.tags)),
             *("" if delay is None else delay, "" if task.next_run_at is None else task.next_run_at),
             *(expires, losses, history, RING_AT_MOST),
+            *(task.owner, "" if most.tasks is None else most.tasks, "" if most.schedules is None else most.schedules),
         )
-        return int(due), bool(rings)
+        if answer[0] == "quota":
+            raise _quota_full(*answer[1:])
+        return int(answer[0]), bool(answer[1])
+
+    def owner(self, task_id: str) -> str | None:
+        """Whose task it is; None where there is none."""
+        exists, owner = self._redis.command("HMGET", f"{PREFIX}task:{task_id}", "status", "owner")
+        return (owner or "anonymous") if exists else None
 
     def get(self, task_id: str) -> Task:
         """The task with its last run. Raises TaskNotFound."""
@@ -114,7 +135,7 @@ class Store:
     ) -> tuple[Sequence[Task], str | None, int | None]:
         """A page of tasks without their specs and runs, newest first; the cursor of the next page; the total.
 
-        `filters` names indexes (`status`, `type`, `kind`, `tag`) and values; `name` is a part of the name;
+        `filters` names indexes (`status`, `type`, `kind`, `owner`, `tag`) and values; `name` is a part of the name;
         `after` and `before` are ids, or beginnings of ids, that bound the page. The total is None where it is not
         cheap to tell. A page may hold fewer than `limit` tasks and still have a next one.
         """
@@ -310,6 +331,12 @@ def _json(value: Any) -> str:
 def _lower(text: str) -> str:
     """`text` as Lua's string.lower makes it: letters beyond ASCII stay as they are."""
     return text.encode().lower().decode()
+
+
+def _quota_full(which: str, size: str) -> errors.TooMuch:
+    what = {"tasks": "stored tasks", "schedules": "schedules"}[which]
+    text = f"You have {size} {what}, which is all that you may have: delete some, or ask for a larger quota."
+    return errors.TooMuch(text, code="quota_exceeded")
 
 
 def _no_task(task_id: str) -> errors.TaskNotFound:

@@ -68,7 +68,7 @@ def test_every_script_says_what_it_is_given_and_what_it_answers() -> None:
     assert len(names) > 10
     for name in names:
         header = (scripts.FOLDER / f"{name}.lua").read_text("utf-8")[:1200]
-        if name != "records":
+        if name not in ("records", "accounts"):
             header = header.partition("\n")[2]
             assert "-- ARGV" in header, name
             assert "-- Answer" in header, name
