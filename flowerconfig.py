@@ -10,8 +10,11 @@ _settings = settings.load()
 
 address = _settings.flower_host
 port = _settings.flower_port
-basic_auth = [flower_login.flower_login(_settings)[0]]
+_login, _made = flower_login.flower_login(_settings)
+basic_auth = [_login]
 
 logs.configure(_settings, "flower")
+if _made:
+    getLogger("flower").info("log in as %s; the password is in %s", flower_login.USER, flower_login.kept_in(_settings))
 # It asks all workers for details as it starts and warns where none is there yet; it asks again when one is looked at.
 getLogger("flower.inspector").setLevel(ERROR)

@@ -21,16 +21,21 @@ def secret_key(settings: Settings) -> str:
     return given.get_secret_value() if given else made_once(settings.data_dir, "secret_key")
 
 
+def folder(data_dir: Path) -> Path:
+    """Where made secrets are kept, each in a file of its name."""
+    return data_dir / "secrets"
+
+
 def made_once(data_dir: Path, name: str) -> str:
     """The secret kept in `data_dir`/secrets/`name`, made on first use; readable by this user only.
 
     Safe with several processes at once: whoever links its file first decides.
     """
-    folder = data_dir / "secrets"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / name
+    place = folder(data_dir)
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = place / name
     if not path.exists():
-        draft = folder / f".{name}.{os.getpid()}.{secrets.token_hex(4)}"
+        draft = place / f".{name}.{os.getpid()}.{secrets.token_hex(4)}"
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(32))
         try:
