@@ -6,9 +6,11 @@ from a file: `SECRET_KEY_FILE=/run/secrets/key`. `load()` reports every bad valu
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
@@ -22,6 +24,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 # --- Redis: where everything is kept -----------------------------------------------------------------------------
@@ -101,6 +104,8 @@ SECRET_NAMES = (
     "ADMIN_PASSWORD",
     "FLOWER_BASIC_AUTH",
 )
+#: Pydantic's name for a fault of a secret's file.
+UNREADABLE = "unreadable"
 MIN_SECRET_LENGTH = 16
 WELL_KNOWN_SECRETS = frozenset(
     {"your-secret-key", "your-jwt-secret-key", "dev-secret-key", "super-secret-key", "change-me-in-production"}
@@ -141,7 +146,7 @@ class SecretFiles(PydanticBaseSettingsSource):
         raise NotImplementedError
 
     def __call__(self) -> dict[str, Any]:
-        """The secrets found in files. Raises InvalidSettings where a named file cannot be read."""
+        """The secrets found in files, by field; an UnreadableFile where a named file cannot be read."""
         found: dict[str, Any] = {}
         for name in SECRET_NAMES:
             path = os.environ.get(f"{name}_FILE")
@@ -150,8 +155,18 @@ class SecretFiles(PydanticBaseSettingsSource):
             try:
                 found[name.lower()] = Path(path).read_text(encoding="utf-8").strip()
             except OSError as error:
-                raise InvalidSettings(f"  {name}_FILE: cannot read {path} ({error.strerror}).") from None
+                found[name.lower()] = UnreadableFile(path=path, reason=str(error.strerror))
+            except UnicodeDecodeError:
+                found[name.lower()] = UnreadableFile(path=path, reason="not UTF-8")
         return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnreadableFile:
+    """Stands for a secret whose file cannot be read, until validation says so beside everything else."""
+
+    path: str
+    reason: str
 
 
 class Settings(BaseSettings):
@@ -238,13 +253,17 @@ class Settings(BaseSettings):
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
+    @field_validator(*(name.lower() for name in SECRET_NAMES), mode="before")
+    @classmethod
+    def _readable(cls, value: Any) -> Any:
+        if isinstance(value, UnreadableFile):
+            raise PydanticCustomError(UNREADABLE, "cannot read {path} ({reason}).", dataclasses.asdict(value))
+        return value
+
     @field_validator("redis_url")
     @classmethod
-    def _redis_scheme(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        parts = urlsplit(value.get_secret_value())
-        if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+    def _redis_form(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_redis_url(value.get_secret_value()):
             raise ValueError("must look like redis://host:6379/0 or rediss://host:6379/0")
         return value
 
@@ -328,7 +347,8 @@ class Settings(BaseSettings):
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
         password = f":{quote(self.redis_password.get_secret_value(), safe='')}@" if self.redis_password else ""
-        return f"redis://{password}{self.redis_host or 'localhost'}:{self.redis_port}/{self.redis_db}"
+        host = self.redis_host or "localhost"
+        return f"redis://{password}{f'[{host}]' if ':' in host else host}:{self.redis_port}/{self.redis_db}"
 
     @property
     def redis_shown(self) -> str:
@@ -340,6 +360,17 @@ class Settings(BaseSettings):
     def code_slots(self) -> int:
         """Code runs at once in one worker process."""
         return min(self.sandbox_concurrency or os.cpu_count() or 1, self.max_concurrent_tasks)
+
+
+def _is_redis_url(url: str) -> bool:
+    # Nothing of the URL is said where it is wrong: a password with a slash in it would be taken for a port.
+    try:
+        parts = urlsplit(url)
+        well_formed = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    database = parts.path.removeprefix("/")
+    return well_formed and parts.scheme in ("redis", "rediss") and (not database or database.isdecimal())
 
 
 def is_loopback(host: str) -> bool:
@@ -380,4 +411,5 @@ def _explain(problem: Mapping[str, Any]) -> list[str]:
     if not problem["loc"]:
         return [f"  {line}" for line in message.splitlines()]
     place = "".join(f"[{part}]" for part in problem["loc"][1:])
-    return [f"  {str(problem['loc'][0]).upper()}{place}: {message}"]
+    name = str(problem["loc"][0]).upper() + ("_FILE" if problem["type"] == UNREADABLE else "")
+    return [f"  {name}{place}: {message}"]
