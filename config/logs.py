@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from typing import Any
 
 from concurrent_log_handler import ConcurrentRotatingFileHandler
 
@@ -16,8 +17,15 @@ FORMAT = "%(asctime)s %(levelname)s [{process}] %(name)s: %(message)s"
 QUIET = ("celery.app.trace", "celery.worker.strategy", "urllib3", "amqp", "kombu")
 
 
+def _printable(text: str) -> str:
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
 class OneLine(logging.Formatter):
-    """Keeps an entry on one line but for its traceback, so that nobody can forge an entry by a line break."""
+    """Keeps an entry on one line, and indents the traceback below it, so that nobody can forge an entry."""
 
     converter = staticmethod(time.gmtime)
     default_msec_format = "%s.%03dZ"
@@ -25,11 +33,12 @@ class OneLine(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         """The entry, with control characters escaped."""
-        record.message = "".join(
-            character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-            for character in record.message
-        )
+        record.message = _printable(record.message)
         return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+        """The traceback, indented: the text of an exception may hold anything, also what looks like an entry."""
+        return "\n".join(f"    {_printable(line)}" for line in super().formatException(ei).split("\n"))
 
 
 def configure(settings: Settings, process: str, *, level: int | None = None, console: bool = True) -> None:
@@ -51,6 +60,9 @@ def configure(settings: Settings, process: str, *, level: int | None = None, con
     for handler in handlers:
         handler.setFormatter(formatter)
     root = logging.getLogger()
+    for replaced in root.handlers:
+        if isinstance(replaced, ConcurrentRotatingFileHandler):
+            replaced.close()
     root.handlers[:] = handlers
     root.setLevel(wanted)
     for name in QUIET:
