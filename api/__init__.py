@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
 
 from api import auth, errors, health, runs, tasks
+from api.openapi import pages
 from config.settings import Settings
+from tasks.base_tasks import Kind
 from tasks.task_manager import TaskManager
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -35,8 +38,8 @@ class Utf8Json(JSONProvider):
         return json.loads(s)
 
 
-def create_app(settings: Settings, manager: TaskManager, kinds: tuple[str, ...]) -> Flask:
-    """The WSGI application over `manager`; `kinds` are the names of the kinds it knows."""
+def create_app(settings: Settings, manager: TaskManager, kinds: Mapping[str, Kind]) -> Flask:
+    """The WSGI application over `manager`; `kinds` are those it knows, by name."""
     app = Flask("api", static_folder=None)
     app.json = Utf8Json(app)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, DEBUG=False, PROPAGATE_EXCEPTIONS=False)
@@ -48,6 +51,7 @@ def create_app(settings: Settings, manager: TaskManager, kinds: tuple[str, ...])
     app.register_blueprint(tasks.blueprint(manager, kinds))
     app.register_blueprint(runs.blueprint(manager))
     app.register_blueprint(health.blueprint(manager))
+    app.register_blueprint(pages.blueprint(kinds, needs_token=settings.auth_is_required))
     return app
 
 
@@ -57,6 +61,7 @@ def _name_request() -> None:
 
 
 def _dress(response: Response) -> Response:
-    response.headers.update(HEADERS)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     response.headers["X-Request-Id"] = g.get("request_id") or uuid.uuid4().hex
     return response

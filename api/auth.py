@@ -18,6 +18,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
 
 from api import body
+from api.openapi import Answer, Operation, describe
 from config import keys
 from config.settings import Settings
 from tasks.errors import NotAllowed
@@ -25,7 +26,7 @@ from tasks.errors import NotAllowed
 log = logging.getLogger(__name__)
 
 #: Open to everybody, with or without a token.
-OPEN = ("/api/health", "/api/auth/login")
+OPEN = ("/api/health", "/api/auth/login", "/api/openapi.json", "/api/docs")
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -63,6 +64,17 @@ def _blueprint(settings: Settings) -> Blueprint:
     routes = Blueprint("auth", __name__, url_prefix="/api/auth")
 
     @routes.post("/login")
+    @describe(
+        Operation(
+            summary="Log in",
+            tag="auth",
+            body="Login",
+            answers={200: Answer(description="Tokens.", shape="Tokens")},
+            problems={401: ("login_refused",), 422: ("invalid_body",)},
+            is_open=True,
+            needs_redis=False,
+        )
+    )
     def login() -> Response:
         given = body.fields(body.read_json(), {"username": 100, "password": 1000})
         expected = settings.admin_password.get_secret_value() if settings.admin_password else None
@@ -74,10 +86,31 @@ def _blueprint(settings: Settings) -> Blueprint:
         return jsonify(_tokens(settings, settings.admin_username, with_refresh=True))
 
     @routes.post("/refresh")
+    @describe(
+        Operation(
+            summary="Get a new access token",
+            description="Wants the refresh token as bearer.",
+            tag="auth",
+            answers={200: Answer(description="A new access token.", shape="Tokens")},
+            problems={401: ("token_required",)},
+            always_needs_token=True,
+            needs_redis=False,
+        )
+    )
     def refresh() -> Response:
         return jsonify(_tokens(settings, _identity(refresh=True), with_refresh=False))
 
     @routes.get("/me")
+    @describe(
+        Operation(
+            summary="Whose token it is",
+            tag="auth",
+            answers={200: Answer(description="The user.", shape="Me")},
+            problems={401: ("token_required",)},
+            always_needs_token=True,
+            needs_redis=False,
+        )
+    )
     def me() -> Response:
         return jsonify({"username": _identity(refresh=False), "role": "admin"})
 

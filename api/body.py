@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from flask import request
 
 from api.errors import BadRequest
+from api.openapi import Parameter
 from tasks import identifier, moment
 from tasks.errors import FieldProblem
 
@@ -60,10 +61,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class Query:
     """The query parameters of one request; collects what is wrong with them."""
 
-    def __init__(self, allowed: Iterable[str]) -> None:
+    def __init__(self, parameters: Iterable[Parameter]) -> None:
         self._values = {name: request.args.getlist(name) for name in request.args}
         self._problems: list[FieldProblem] = []
-        known = tuple(allowed)
+        known = [parameter.name for parameter in parameters]
         for name, values in self._values.items():
             if name not in known:
                 self._wrong(name, "unknown_parameter", f"There is no such parameter; there are {', '.join(known)}.")

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from api.openapi import Answer, Operation, describe
 from tasks import __version__
 from tasks.errors import StoreUnavailable
 from tasks.task_manager import TaskManager
@@ -16,6 +17,21 @@ def blueprint(manager: TaskManager) -> Blueprint:
     routes = Blueprint("health", __name__, url_prefix="/api/health")
 
     @routes.get("")
+    @describe(
+        Operation(
+            summary="Whether the service works",
+            tag="health",
+            answers={
+                200: Answer(
+                    description="`healthy`, or `degraded`: no worker or no Beat lives, or code cannot be contained.",
+                    shape="Health",
+                ),
+                503: Answer(description="`unhealthy`: Redis is away.", shape="Health"),
+            },
+            is_open=True,
+            needs_redis=False,
+        )
+    )
     def health() -> tuple[Response, int]:
         try:
             found = manager.health()
@@ -26,10 +42,33 @@ def blueprint(manager: TaskManager) -> Blueprint:
         return jsonify(told), 200
 
     @routes.get("/live")
+    @describe(
+        Operation(
+            summary="Whether the process lives",
+            tag="health",
+            answers={
+                200: Answer(description="It does.", shape="Live"),
+            },
+            is_open=True,
+            needs_redis=False,
+        )
+    )
     def live() -> Response:
         return jsonify({"status": "alive"})
 
     @routes.get("/ready")
+    @describe(
+        Operation(
+            summary="Whether tasks can be taken",
+            tag="health",
+            answers={
+                200: Answer(description="They can.", shape="Ready"),
+                503: Answer(description="Redis is away.", shape="Ready"),
+            },
+            is_open=True,
+            needs_redis=False,
+        )
+    )
     def ready() -> tuple[Response, int]:
         try:
             manager.health()

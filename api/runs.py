@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
-from api import body, representation
+from api import body, parameters, representation
+from api.openapi import Answer, Operation, describe, examples
 from tasks.model import Status
 from tasks.task_manager import TaskManager
 
@@ -13,9 +14,26 @@ def blueprint(manager: TaskManager) -> Blueprint:
     """The routes, over `manager`."""
     routes = Blueprint("runs", __name__, url_prefix="/api/tasks/<task_id>/runs")
 
+    choices = (parameters.LIMIT, parameters.RUN_CURSOR, parameters.STATUS)
+
     @routes.get("")
+    @describe(
+        Operation(
+            summary="List the runs of a task",
+            description="Newest first. `total` is how many are kept; null with a filter.",
+            tag="runs",
+            parameters=choices,
+            answers={
+                200: Answer(
+                    description="A page.",
+                    shape="RunPage",
+                    example={"runs": [examples.RUN], "next_cursor": None, "total": 1},
+                )
+            },
+        )
+    )
     def listing(task_id: str) -> Response:
-        query = body.Query(("limit", "cursor", "status"))
+        query = body.Query(choices)
         limit, status = query.limit(), query.choice("status", Status)
         below = query.whole("cursor", 0, 1, 10**11)
         query.check()
@@ -25,6 +43,14 @@ def blueprint(manager: TaskManager) -> Blueprint:
         return jsonify({"runs": shown, "next_cursor": cursor, "total": None if status else total})
 
     @routes.get("/<run_id>")
+    @describe(
+        Operation(
+            summary="Look at a run",
+            tag="runs",
+            answers={200: Answer(description="The run.", shape="Run", example=examples.RUN)},
+            problems={404: ("run_not_found",)},
+        )
+    )
     def show(task_id: str, run_id: str) -> Response:
         return jsonify(representation.run_detail(manager.run(task_id, run_id)))
 

@@ -69,7 +69,7 @@ def application(settings: Settings, build: Callable[..., Any]) -> Flask:
     manager = TaskManager(store=celery.store, bell=celery.bell, kinds=celery.kinds, settings=settings)
     for kind in celery.kinds.values():
         kind.prestart()
-    return create_app(settings, manager, tuple(celery.kinds))
+    return create_app(settings, manager, celery.kinds)
 
 
 def main(build: Callable[..., Any]) -> int:

@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Blueprint, Response, jsonify, url_for
 
-from api import body, representation
+from api import body, parameters, representation
+from api.openapi import Answer, Operation, describe, examples
+from tasks.base_tasks import Kind
 from tasks.model import Status, TaskType
 from tasks.task_manager import TaskManager
 
 UPCOMING = 5
+#: Calls that may follow a submission, for clients that walk the document.
+LINKS = {name: (f"tasks_{name}", {"task_id": "$response.body#/id"}) for name in ("show", "stop", "delete")} | {
+    "runs": ("runs_listing", {"task_id": "$response.body#/id"})
+}
 
 
-def blueprint(manager: TaskManager, kinds: tuple[str, ...]) -> Blueprint:
-    """The routes, over `manager`; `kinds` are the names that the filter `kind` takes."""
+def blueprint(manager: TaskManager, kinds: Mapping[str, Kind]) -> Blueprint:
+    """The routes, over `manager`; `kinds` are what the filter `kind` takes."""
     routes = Blueprint("tasks", __name__, url_prefix="/api/tasks")
 
     @routes.post("")
+    @describe(
+        Operation(
+            summary="Submit a task",
+            description="Answered only after Redis has the record.",
+            tag="tasks",
+            body="Submission",
+            examples=examples.SUBMISSIONS,
+            answers={
+                201: Answer(
+                    description="It is stored.", shape="Task", headers=("Location",), example=examples.TASK, links=LINKS
+                )
+            },
+            problems={422: ("invalid_task",)},
+        )
+    )
     def submit() -> tuple[Response, int, dict[str, str]]:
         task = manager.submit(body.read_json())
         shown = representation.task_detail(task, manager.upcoming(task, UPCOMING))
         return jsonify(shown), 201, {"Location": url_for("tasks.show", task_id=task.id)}
 
+    filters = (
+        *(parameters.LIMIT, parameters.TASK_CURSOR, parameters.STATUS, parameters.TASK_TYPE, parameters.kind(kinds)),
+        *(parameters.TAG, parameters.NAME, parameters.OWNER, parameters.CREATED_AFTER, parameters.CREATED_BEFORE),
+    )
+
     @routes.get("")
-    def listing() -> Response:
-        query = body.Query(
-            (
-                "limit",
-                "cursor",
-                "status",
-                "task_type",
-                "kind",
-                "tag",
-                "name",
-                "owner",
-                "created_after",
-                "created_before",
-            )
+    @describe(
+        Operation(
+            summary="List tasks",
+            description="Newest first; without code, bodies and results.",
+            tag="tasks",
+            parameters=filters,
+            answers={
+                200: Answer(
+                    description="A page.",
+                    shape="TaskPage",
+                    example={"tasks": [examples.SUMMARY], "next_cursor": None, "total": 1},
+                )
+            },
         )
+    )
+    def listing() -> Response:
+        query = body.Query(filters)
         chosen = {
             "status": query.choice("status", Status),
             "type": query.choice("task_type", TaskType),
@@ -59,16 +89,43 @@ def blueprint(manager: TaskManager, kinds: tuple[str, ...]) -> Blueprint:
         return jsonify({"tasks": shown, "next_cursor": following, "total": total})
 
     @routes.get("/<task_id>")
+    @describe(
+        Operation(
+            summary="Look at a task",
+            tag="tasks",
+            answers={200: Answer(description="The task.", shape="Task", example=examples.TASK)},
+        )
+    )
     def show(task_id: str) -> Response:
         task = manager.get(task_id)
         return jsonify(representation.task_detail(task, manager.upcoming(task, UPCOMING)))
 
     @routes.post("/<task_id>/stop")
+    @describe(
+        Operation(
+            summary="Stop a task and whatever of it waits or runs",
+            description="Stopping twice is fine. Stopping a scheduled task ends its schedule for good.",
+            tag="tasks",
+            answers={
+                200: Answer(description="It is stopped.", shape="Task"),
+                202: Answer(description="It is `stopping`: its worker ends the run.", shape="Task"),
+            },
+            problems={409: ("illegal_move",)},
+        )
+    )
     def stop(task_id: str) -> tuple[Response, int]:
         task = manager.stop(task_id)
         return jsonify(representation.task_detail(task)), 202 if task.status is Status.STOPPING else 200
 
     @routes.delete("/<task_id>")
+    @describe(
+        Operation(
+            summary="Delete a task with its runs and results",
+            description="A run in progress is ended, and its late result is dropped.",
+            tag="tasks",
+            answers={204: Answer(description="It is gone.")},
+        )
+    )
     def delete(task_id: str) -> tuple[str, int]:
         manager.delete(task_id)
         return "", 204

@@ -1,0 +1,234 @@
+"""The OpenAPI 3.1 document of an application, made of its routes, what is said beside them, and the shapes."""
+
+from __future__ import annotations
+
+import http
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flask import Flask
+from pydantic import TypeAdapter
+from werkzeug.routing import Rule
+
+from api.openapi import examples
+from api.openapi.operation import Answer, Operation, Parameter, described
+from api.openapi.shapes import SHAPES, Problem
+from api.openapi.submissions import submissions
+from tasks import __version__
+from tasks.base_tasks import Kind
+
+REF = "#/components/schemas/{model}"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+#: What every call may be refused with; the codes are those of docs/reference/errors.md.
+ALWAYS: Mapping[int, Sequence[str]] = {429: ("rate_limited",), 500: ("internal_error",)}
+WITH_BODY: Mapping[int, Sequence[str]] = {
+    400: ("malformed_json", "bad_request"),
+    413: ("body_too_large",),
+    415: ("unsupported_media_type",),
+}
+#: Headers that answers may have.
+HEADERS: Mapping[str, Mapping[str, Any]] = {
+    "X-Request-Id": {
+        "description": "Names the request in logs and problems; the client's own where it sent one.",
+        "schema": {"type": "string"},
+    },
+    "Location": {"description": "Path of what was made.", "schema": {"type": "string", "format": "uri-reference"}},
+    "Retry-After": {
+        "description": "Seconds after which to try again.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "WWW-Authenticate": {"description": "How to authenticate: `Bearer`.", "schema": {"type": "string"}},
+}
+PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
+    "task_id": {"description": "Id of a task.", "schema": {"type": "string", "format": "uuid"}},
+    "run_id": {
+        "description": "Id of a run: that of its task, a dot and its number.",
+        "schema": {"type": "string", "pattern": r"^[0-9a-f-]{36}\.[1-9][0-9]{0,10}$"},
+    },
+}
+SECURITY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An access token of POST /api/auth/login.",
+}
+
+
+def paths_of(app: Flask) -> Iterator[tuple[str, str, Rule, Operation | None]]:
+    """Every call under /api: its path as OpenAPI writes it, its method, its route, and what is said about it."""
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        if not rule.rule.startswith("/api"):
+            continue
+        path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
+        for method in METHODS:
+            if method in (rule.methods or ()):
+                yield path, method, rule, described(app.view_functions[rule.endpoint])
+
+
+def document(app: Flask, kinds: Mapping[str, Kind], *, needs_token: bool) -> dict[str, Any]:
+    """The document. Raises LookupError where a route has no description."""
+    paths: dict[str, Any] = {}
+    for path, method, rule, operation in paths_of(app):
+        if operation is None:
+            raise LookupError(f"{method} {path} has no description: add @describe(...) below its route.")
+        paths.setdefault(path, {})[method.lower()] = _operation(operation, rule, needs_token=needs_token)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Task Management System",
+            "version": __version__,
+            "summary": "Runs Python functions and HTTP calls, now, later or on a schedule.",
+            "description": "Unknown fields and parameters are refused. Errors are application/problem+json (RFC 9457).",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": _tags(paths),
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(kinds),
+            "headers": dict(HEADERS),
+            "securitySchemes": {"bearer": SECURITY_SCHEME},
+        },
+    }
+
+
+def _tags(paths: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [{"name": name} for name in dict.fromkeys(op["tags"][0] for path in paths.values() for op in path.values())]
+
+
+def _operation(operation: Operation, rule: Rule, *, needs_token: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "operationId": operation_id(rule),
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "parameters": [*_path_parameters(rule), *(_parameter(each) for each in operation.parameters)],
+        "responses": _responses(operation, rule, needs_token=needs_token),
+    }
+    if operation.description:
+        told["description"] = operation.description
+    if not operation.is_open:
+        wanted = needs_token or operation.always_needs_token
+        told["security"] = [{"bearer": []}] if wanted else [{}, {"bearer": []}]
+    if operation.body:
+        content: dict[str, Any] = {"schema": {"$ref": REF.format(model=operation.body)}}
+        if operation.examples:
+            content["examples"] = {_slug(title): _example(title, x) for title, x in operation.examples.items()}
+        told["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return told
+
+
+def operation_id(rule: Rule) -> str:
+    """`tasks_submit` for the view `submit` of the blueprint `tasks`."""
+    return str(rule.endpoint).replace(".", "_")
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"\W+", "_", title).strip("_")
+
+
+def _example(title: str, value: Any) -> dict[str, Any]:
+    return {"summary": title, "value": value}
+
+
+def _path_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
+    for name in re.findall(r"<(?:[^:<>]+:)?([^<>]+)>", rule.rule):
+        known = PATH_PARAMETERS.get(name, {"description": f"`{name}`.", "schema": {"type": "string"}})
+        yield {"name": name, "in": "path", "required": True, **known}
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": parameter.name, "in": parameter.where, "description": parameter.description}
+    told["schema"] = dict(parameter.schema)
+    if parameter.example is not None:
+        told["example"] = parameter.example
+    return told
+
+
+def _responses(operation: Operation, rule: Rule, *, needs_token: bool) -> dict[str, Any]:
+    answers = {str(status): _answer(answer) for status, answer in operation.answers.items()}
+    problems = {str(status): _problem(status, codes) for status, codes in _problems(operation, rule, needs_token)}
+    for status, told in problems.items():
+        if status in answers:
+            answers[status].setdefault("content", {}).update(told["content"])
+        else:
+            answers[status] = told
+    return dict(sorted(answers.items()))
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    told: dict[str, Any] = {"description": answer.description, "headers": _headers("X-Request-Id", *answer.headers)}
+    if answer.shape:
+        content: dict[str, Any] = {"schema": {"$ref": REF.format(model=answer.shape)}}
+        if answer.example is not None:
+            content["example"] = answer.example
+        told["content"] = {answer.media_type: content}
+    elif answer.media_type != "application/json":
+        told["content"] = {answer.media_type: {"schema": {"type": "string"}}}
+    if answer.links:
+        told["links"] = {
+            name: {"operationId": target, "parameters": dict(parameters)}
+            for name, (target, parameters) in answer.links.items()
+        }
+    return told
+
+
+def _problems(operation: Operation, rule: Rule, needs_token: bool) -> list[tuple[int, Sequence[str]]]:
+    found: dict[int, list[str]] = {}
+
+    def add(more: Mapping[int, Sequence[str]]) -> None:
+        for status, codes in more.items():
+            found.setdefault(status, []).extend(codes)
+
+    add(operation.problems)
+    if operation.body:
+        add(WITH_BODY)
+    if any(each.where == "query" for each in operation.parameters):
+        add({422: ("invalid_query",)})
+    if "task_id" in rule.arguments:
+        add({404: ("task_not_found",)})
+    if not operation.is_open and needs_token:
+        add({401: ("token_required",), 403: ("forbidden",)})
+    if operation.needs_redis:
+        add({503: ("store_unavailable",)})
+    add(ALWAYS)
+    return sorted(found.items())
+
+
+def _problem(status: int, codes: Sequence[str]) -> dict[str, Any]:
+    names = [*({401: ["WWW-Authenticate"]}.get(status, ())), *(["Retry-After"] if status in (429, 503) else ())]
+    return {
+        "description": f"{http.HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in dict.fromkeys(codes))}.",
+        "headers": _headers("X-Request-Id", *names),
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": REF.format(model=Problem.__name__)},
+                "example": examples.problem(status, codes[0]),
+            }
+        },
+    }
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _schemas(kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    schemas: dict[str, Any] = {}
+    for name, shape in SHAPES.items():
+        schema = TypeAdapter(shape).json_schema(ref_template=REF, mode="serialization")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[name] = schema
+    shapes, definitions = submissions(kinds, REF)
+    schemas.update({**definitions, **shapes})
+    for kind in kinds.values():
+        spec = kind.Spec.model_json_schema(ref_template=REF, by_alias=True, mode="serialization")
+        schemas.update(spec.pop("$defs", {}))
+        schemas["Task"]["properties"].update(spec["properties"])
+    return {name: _without_titles(schemas[name]) for name in sorted(schemas)}
+
+
+def _without_titles(value: Any) -> Any:
+    """Without the titles that pydantic makes of names; a field called `title` is an object and stays."""
+    if isinstance(value, dict):
+        return {k: _without_titles(v) for k, v in value.items() if k != "title" or not isinstance(v, str)}
+    return [_without_titles(each) for each in value] if isinstance(value, list) else value

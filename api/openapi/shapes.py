@@ -1,0 +1,258 @@
+"""The shapes of what the API shows, as types that pydantic turns into JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
+
+from tasks.model import Priority, Status, TaskType
+from tasks.schedule import Misfire, Overlap
+
+Moment = Annotated[
+    str,
+    Field(
+        description="RFC 3339 in UTC with milliseconds.",
+        json_schema_extra={"format": "date-time"},
+        examples=["2026-11-24T05:00:20.371Z"],
+    ),
+]
+MaybeMoment = Moment | None
+Seconds = Annotated[float, Field(ge=0, description="Seconds.")]
+TaskId = Annotated[str, Field(json_schema_extra={"format": "uuid"}, examples=["01a20bed-2413-76b5-9617-f9478f7f91a6"])]
+RunId = Annotated[str, Field(examples=["01a20bed-2413-76b5-9617-f9478f7f91a6.1"])]
+Reason = Annotated[
+    str | None, Field(description="Why it ended as it did, in one machine word; see docs/reference/errors.md.")
+]
+
+#: No field that is not described here: what the tests of the document hold the answers to.
+EXACT = ConfigDict(extra="forbid")
+
+
+class RunError(TypedDict):
+    """Why a run did not do its work."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    code: Annotated[str, Field(description="Stable machine word.", examples=["code_raised"])]
+    message: Annotated[str, Field(description="One plain sentence.")]
+    traceback: Annotated[str | None, Field(description="The user's own frames only.")]
+    line: Annotated[int | None, Field(description="Line of the user's code, counted from 1.")]
+
+
+class Attempt(TypedDict):
+    """One try inside a run."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    number: int
+    worker: str | None
+    status: Status
+    code: Annotated[str | None, Field(description="Error code of a failed attempt.")]
+    started_at: MaybeMoment
+    finished_at: MaybeMoment
+
+
+class Run(TypedDict):
+    """One occurrence of a task. A finished run never changes."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    id: RunId
+    task_id: TaskId
+    number: Annotated[int, Field(ge=1, description="1 for the task's first run.")]
+    status: Status
+    reason: Reason
+    due_at: Moment
+    queued_at: MaybeMoment
+    started_at: MaybeMoment
+    finished_at: MaybeMoment
+    duration: Seconds | None
+    worker: Annotated[str | None, Field(description="The worker that has it or had it last.")]
+    attempt: Annotated[int, Field(ge=0, description="How often it was started.")]
+    attempts: list[Attempt]
+    result: Annotated[Any, Field(description="What the function returned, or the HTTP answer; any JSON value.")]
+    error: RunError | None
+    stdout: str
+    stderr: str
+    output_truncated: Annotated[bool, Field(description="Whether output was dropped past MAX_OUTPUT_BYTES.")]
+    usage: Annotated[
+        dict[str, Any] | None,
+        Field(description="`wall` and, for code, `cpu` in seconds and `peak_memory` in bytes, of the last attempt."),
+    ]
+
+
+class Retry(TypedDict):
+    """When a failed attempt is tried again."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    max: int
+    backoff: float
+    factor: float
+    max_delay: float
+    jitter: float
+    on: list[str]
+
+
+class TaskSummary(TypedDict):
+    """A task as listings have it: without its work and its results."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    id: TaskId
+    name: str
+    task_type: TaskType
+    owner: Annotated[str, Field(description="Who submitted it; `anonymous` where nobody had to say.")]
+    kind: Annotated[str, Field(description="Which sort of work it is.", examples=["code"])]
+    status: Status
+    reason: Reason
+    tags: list[str]
+    priority: Priority
+    delay_seconds: NotRequired[float]
+    run_at: NotRequired[str]
+    cron_expression: NotRequired[str]
+    timezone: NotRequired[str]
+    start_at: NotRequired[str]
+    end_at: NotRequired[str]
+    max_runs: NotRequired[int]
+    overlap: NotRequired[Overlap]
+    misfire: NotRequired[Misfire]
+    misfire_limit: NotRequired[int]
+    created_at: Moment
+    updated_at: Moment
+    next_run_at: MaybeMoment
+    run_count: Annotated[int, Field(ge=0, description="Runs so far, with those that wait or were skipped.")]
+
+
+class Task(TaskSummary):
+    """A task with its work and its last run; the kinds' own fields are added to these."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    timeout: Annotated[float, Field(gt=0, description="Seconds an attempt may take.")]
+    retry: NotRequired[Retry]
+    expires_in: NotRequired[float]
+    last_run: Run | None
+    next_runs: NotRequired[Annotated[list[Moment], Field(description="Scheduled tasks: the next five times.")]]
+    result: NotRequired[Annotated[Any, Field(description="Of the one run of an immediate or delayed task.")]]
+    error: NotRequired[RunError | None]
+    stdout: NotRequired[str]
+    stderr: NotRequired[str]
+    started_at: NotRequired[MaybeMoment]
+    finished_at: NotRequired[MaybeMoment]
+    duration: NotRequired[Seconds | None]
+    attempt: NotRequired[int]
+
+
+Cursor = Annotated[str | None, Field(description="`cursor` of the next page; null on the last one.")]
+Total = Annotated[int | None, Field(description="How many match in all; null where counting would take long.")]
+
+
+class TaskPage(TypedDict):
+    """A page of tasks, newest first."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    tasks: list[TaskSummary]
+    next_cursor: Cursor
+    total: Total
+
+
+class RunPage(TypedDict):
+    """A page of runs, newest first."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    runs: list[Run]
+    next_cursor: Cursor
+    total: Total
+
+
+class Fault(TypedDict):
+    """One thing that is wrong with one field or parameter."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    pointer: Annotated[str, Field(description="JSON Pointer (RFC 6901) into the body, or `?name` of a parameter.")]
+    code: Annotated[str, Field(examples=["missing"])]
+    message: str
+    line: NotRequired[Annotated[int, Field(description="In `function_code`, counted from 1.")]]
+    column: NotRequired[Annotated[int, Field(description="In `function_code`, counted from 1.")]]
+
+
+class Problem(TypedDict):
+    """An error (RFC 9457)."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    type: Annotated[str, Field(json_schema_extra={"format": "uri"}, examples=["urn:tms:problem:invalid_task"])]
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: Annotated[str, Field(description="One plain sentence for a person.")]
+    code: Annotated[str, Field(description="Stable machine word; see docs/reference/errors.md.")]
+    request_id: str | None
+    errors: NotRequired[list[Fault]]
+
+
+class Health(TypedDict):
+    """Whether the service works; kinds add what they have to say, such as `sandbox`."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    redis: dict[str, Any]
+    workers: NotRequired[list[dict[str, Any]]]
+    beat: NotRequired[dict[str, Any]]
+    queues: NotRequired[dict[str, int]]
+    sandbox: NotRequired[dict[str, Any]]
+    version: str
+
+
+class Live(TypedDict):
+    """The process answers."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    status: Literal["alive"]
+
+
+class Ready(TypedDict):
+    """Whether the service can take tasks."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    status: Literal["ready", "unready"]
+    reason: NotRequired[str]
+
+
+class Login(TypedDict):
+    """Who logs in."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    username: Annotated[str, Field(min_length=1, max_length=100, examples=["admin"])]
+    password: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Tokens(TypedDict):
+    """Tokens to send as `Authorization: Bearer …`."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: Annotated[int, Field(description="Seconds for which the access token is good.")]
+    refresh_token: NotRequired[str]
+
+
+class Me(TypedDict):
+    """Whose token it is."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    username: str
+    role: str
+
+
+class OpenApi(TypedDict):
+    """An OpenAPI document."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+
+
+#: Every shape by the name that it has in `components/schemas`. What a call sends or shows is added here.
+SHAPES: dict[str, Any] = {
+    shape.__name__: shape
+    for shape in (
+        *(Problem, Task, TaskPage, Run, RunPage, Health, Live, Ready),
+        *(Login, Tokens, Me),
+        *(OpenApi,),
+    )
+}

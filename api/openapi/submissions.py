@@ -1,0 +1,90 @@
+"""What may be submitted, as JSON Schema: one object for each kind of work and each way to say when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tasks.base_tasks import Kind
+from tasks.model import TaskType
+from tasks.submission import TIMING, Submission
+
+Schema = dict[str, Any]
+
+#: For each type of task, the fields of which one must be there. Several rows: one way to say when for each.
+WAYS: tuple[tuple[TaskType, str | None], ...] = (
+    (TaskType.IMMEDIATE, None),
+    (TaskType.DELAYED, "delay_seconds"),
+    (TaskType.DELAYED, "run_at"),
+    (TaskType.SCHEDULED, "cron_expression"),
+)
+#: Where a field of a model is stricter or laxer than pydantic can tell.
+MORE: Mapping[str, Schema] = {
+    "run_at": {"format": "date-time"},
+    "start_at": {"format": "date-time"},
+    "end_at": {"format": "date-time"},
+}
+
+
+def submissions(kinds: Mapping[str, Kind], template: str) -> tuple[dict[str, Schema], dict[str, Schema]]:
+    """The shapes of submissions by name, `Submission` being any of them; and the `$defs` that they refer to."""
+    base = Submission.model_json_schema(ref_template=template)
+    definitions = base.pop("$defs", {})
+    shapes: dict[str, Schema] = {}
+    for kind in kinds.values():
+        spec = kind.Spec.model_json_schema(ref_template=template, by_alias=True)
+        definitions.update(spec.pop("$defs", {}))
+        for task_type, way in WAYS:
+            name = _name(kind.name, task_type, way)
+            shapes[name] = _one(base, spec, task_type, way, f"A task of kind `{kind.name}`, {task_type}.")
+    shapes["Submission"] = {
+        "description": "A task to be stored: exactly one kind of work, and when it is to be done.",
+        "anyOf": [{"$ref": template.format(model=name)} for name in shapes],
+    }
+    return shapes, definitions
+
+
+def _name(kind: str, task_type: TaskType, way: str | None) -> str:
+    words = ("Submit", task_type, "at" if way == "run_at" else "", kind)
+    return "".join(word.capitalize() for word in words)
+
+
+def _one(base: Schema, spec: Schema, task_type: TaskType, way: str | None, title: str) -> Schema:
+    wanted = {way} if way and task_type is TaskType.DELAYED else set(TIMING[task_type])
+    left_out = {name for names in TIMING.values() for name in names} - wanted
+    fields = {name: dict(_field(name, schema)) for name, schema in base["properties"].items() if name not in left_out}
+    fields["task_type"] = {"type": "string", "const": str(task_type)}
+    if way:
+        fields[way] = _without_null(fields[way])
+    properties = {**fields, **{name: dict(_plain(schema)) for name, schema in spec["properties"].items()}}
+    needed = [*base["required"], *([way] if way else []), *spec.get("required", [])]
+    return {
+        "type": "object",
+        "description": title,
+        "properties": properties,
+        "required": needed,
+        "additionalProperties": False,
+    }
+
+
+def _field(name: str, schema: Schema) -> Iterator[tuple[str, Any]]:
+    schema = dict(_plain(schema))
+    for branch in schema.get("anyOf", [schema]):
+        if branch.get("type") == "string":
+            branch.update(MORE.get(name, {}))
+    yield from schema.items()
+
+
+def _plain(schema: Schema) -> Iterator[tuple[str, Any]]:
+    """Without the titles that pydantic makes of names."""
+    for key, value in schema.items():
+        if key == "anyOf":
+            yield key, [dict(branch) for branch in value]
+        elif key != "title":
+            yield key, value
+
+
+def _without_null(schema: Schema) -> Schema:
+    branches = [branch for branch in schema.get("anyOf", ()) if branch.get("type") != "null"]
+    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
+    return {**rest, **branches[0]} if len(branches) == 1 else schema
