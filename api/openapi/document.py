@@ -187,7 +187,7 @@ def _problems(operation: Operation, rule: Rule, needs_token: bool) -> list[tuple
     if "task_id" in rule.arguments:
         add({404: ("task_not_found",)})
     if not operation.is_open and needs_token:
-        add({401: ("token_required",), 403: ("forbidden",)})
+        add({401: ("token_required",), 403: ("role_too_low",)})
     if operation.needs_redis:
         add({503: ("store_unavailable",)})
     add(ALWAYS)
