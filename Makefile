@@ -16,7 +16,7 @@ RUN_STAMP := $(VENV)/.run-$(call checksum,requirements.txt)
 DEV_STAMP := $(VENV)/.dev-$(call checksum,requirements-dev.txt)
 PIP := $(PY) -m pip install --disable-pip-version-check --require-hashes
 
-.PHONY: help start install install-dev test check format coverage lock clean
+.PHONY: help start install install-dev test containers check format coverage lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ install-dev: $(DEV_STAMP) ## Make .venv with what tests and checks need as well
 
 test: install-dev ## Install what is missing, then run all tests (make test ARGS="-k start")
 	@$(PY) -m pytest $(ARGS)
+
+containers: install-dev ## Try the image and docker-compose.yml on this machine's Docker engine
+	@$(PY) -m pytest -m containers tests/containers $(ARGS)
 
 check: install-dev ## Lint, format, types, architecture, documents, Dockerfile
 	$(PY) -m ruff check .
