@@ -64,7 +64,8 @@ class Query:
     def __init__(self, parameters: Iterable[Parameter]) -> None:
         self._values = {name: request.args.getlist(name) for name in request.args}
         self._problems: list[FieldProblem] = []
-        known = [parameter.name for parameter in parameters]
+        self._most = {parameter.name: int(parameter.schema.get("maxLength", 200)) for parameter in parameters}
+        known = list(self._most)
         for name, values in self._values.items():
             if name not in known:
                 self._wrong(name, "unknown_parameter", f"There is no such parameter; there are {', '.join(known)}.")
@@ -74,11 +75,15 @@ class Query:
     def _wrong(self, name: str, code: str, message: str) -> None:
         self._problems.append(FieldProblem(pointer=f"?{name[:60]}", code=code, message=message))
 
-    def text(self, name: str, most: int = 200) -> str | None:
-        """A parameter as it stands; None where it is absent or empty."""
-        value = self._values.get(name, [""])[0]
+    def text(self, name: str) -> str | None:
+        """A parameter as it stands; None where it is absent."""
+        if name not in self._values:
+            return None
+        value, most = self._values[name][0], self._most[name]
         if len(value) > most:
             self._wrong(name, "too_large", f"must be at most {most} characters.")
+        elif not value:
+            self._wrong(name, "too_small", "must not be empty; leave it out instead.")
         return value or None
 
     def choice(self, name: str, choices: Iterable[str]) -> str | None:

@@ -87,6 +87,8 @@ class Submission(_Fields):
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
 
 
+#: Fields that may also be null, which is the same as leaving them out.
+NULLABLE = frozenset(name for name, field in Submission.model_fields.items() if field.default is None)
 #: Which fields say when, by the type of task that has them.
 TIMING: Mapping[TaskType, tuple[str, ...]] = {
     TaskType.IMMEDIATE: (),
@@ -121,6 +123,7 @@ class Parser:
         """The task that `body` describes, as of `now` (ms). Raises InvalidTask with every problem found."""
         if not isinstance(body, dict):
             raise InvalidTask([_problem("", "not_an_object", "The body must be a JSON object with the task's fields.")])
+        body = {name: value for name, value in body.items() if value is not None or name not in NULLABLE}
         problems = list(self._unknown(body))
         kind = self._kind(body, problems)
         submission = _validated(Submission, {k: v for k, v in body.items() if k in Submission.model_fields}, problems)

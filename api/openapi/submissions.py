@@ -62,6 +62,7 @@ def _one(base: Schema, spec: Schema, task_type: TaskType, way: str | None, title
         "type": "object",
         "description": title,
         "properties": properties,
+        "patternProperties": {f"^({'|'.join(sorted(left_out))})$": {"type": "null"}},
         "required": needed,
         "additionalProperties": False,
     }
