@@ -154,7 +154,7 @@ class HttpSpec(Spec):
     headers: dict[str, Annotated[str, StringConstraints(max_length=8192)]] = Field(
         default_factory=dict, max_length=100, description="Request headers."
     )
-    params: dict[str, Scalar | list[Scalar]] | None = Field(
+    params: dict[str, Scalar | Annotated[list[Scalar], Field(max_length=1000, fail_fast=True)]] | None = Field(
         default=None, max_length=100, description="Query parameters, added to those in the URL."
     )
     json_: Annotated[Any, BeforeValidator(_depth_bounded)] = Field(

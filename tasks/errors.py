@@ -19,6 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+#: Problems that one refusal names, so that a small body cannot cause an enormous answer.
+MOST_TOLD = 100
+
 
 @dataclass(frozen=True, kw_only=True)
 class FieldProblem:
@@ -54,8 +57,9 @@ class InvalidTask(ServiceError):
 
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
         count = len(problems)
-        super().__init__(f"{count} field{'s' if count != 1 else ''} of the task cannot be accepted.")
-        self.problems = tuple(problems)
+        only = f" The first {MOST_TOLD} are told." if count > MOST_TOLD else ""
+        super().__init__(f"{count} field{'s' if count != 1 else ''} of the task cannot be accepted.{only}")
+        self.problems = tuple(problems[:MOST_TOLD])
 
 
 class TaskNotFound(ServiceError):

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from config.settings import Settings
 from tasks import identifier, moment
 from tasks.base_tasks import Kind
-from tasks.errors import FieldProblem, InvalidTask
+from tasks.errors import MOST_TOLD, FieldProblem, InvalidTask
 from tasks.model import Priority, Retry, Status, Task, TaskType
 from tasks.schedule import Cron, InvalidSchedule, Misfire, Overlap, parse_cron
 
@@ -126,9 +126,10 @@ class Parser:
         body = {name: value for name, value in body.items() if value is not None or name not in NULLABLE}
         problems = list(self._unknown(body))
         kind = self._kind(body, problems)
-        submission = _validated(Submission, {k: v for k, v in body.items() if k in Submission.model_fields}, problems)
+        fields = {name: value for name, value in body.items() if name in Submission.model_fields}
+        submission = _validated(Submission, fields, problems)
         spec = self._spec(kind, body, problems) if kind else None
-        usable = submission or _what_is_valid(body, problems)
+        usable = submission or _without_bad(Submission, fields, problems, name="unnamed")
         timing = self._timing(usable, body, now, problems) if usable else {}
         problems.extend(self._timeout(usable) if usable else ())
         if problems or submission is None or kind is None or spec is None:
@@ -136,11 +137,11 @@ class Parser:
         return self._accept(submission, kind, spec, timing, now)
 
     def _unknown(self, body: Mapping[str, Any]) -> Iterator[FieldProblem]:
-        for name in body:
-            if name not in self._known:
-                near = difflib.get_close_matches(name, self._known, 1)
-                hint = f" Did you mean `{near[0]}`?" if near else ""
-                yield _problem(f"/{_escape(name[:100])}", "unknown_field", f"There is no such field.{hint}")
+        for number, name in enumerate(name for name in body if name not in self._known):
+            # Looking for the nearest name is slow, and what is beyond MOST_TOLD is not told.
+            near = difflib.get_close_matches(name[:100], self._known, 1) if number < MOST_TOLD else ()
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            yield _problem(f"/{_escape(name[:100])}", "unknown_field", f"There is no such field.{hint}")
 
     def _kind(self, body: Mapping[str, Any], problems: list[FieldProblem]) -> Kind | None:
         meant = [kind for kind in self._kinds.values() if kind.marks & body.keys()]
@@ -159,9 +160,11 @@ class Parser:
 
     def _spec(self, kind: Kind, body: Mapping[str, Any], problems: list[FieldProblem]) -> Any:
         names = _names(kind.Spec)
-        spec = _validated(kind.Spec, {k: v for k, v in body.items() if k in names}, problems)
-        if spec is not None:
-            problems.extend(kind.problems(spec))
+        fields = {name: value for name, value in body.items() if name in names}
+        spec = _validated(kind.Spec, fields, problems)
+        usable = spec or _without_bad(kind.Spec, fields, problems)
+        if usable is not None:
+            problems.extend(kind.problems(usable))
         return spec
 
     def _timing(
@@ -170,7 +173,7 @@ class Parser:
         wanted = TIMING[submission.task_type]
         for task_type, names in TIMING.items():
             for name in names:
-                if name in body and name not in wanted:
+                if body.get(name) is not None and name not in wanted:
                     text = f"Only {task_type} tasks have `{name}`; this task is {submission.task_type}."
                     problems.append(_problem(f"/{name}", "field_of_other_type", text))
         timing = {name: getattr(submission, name) for name in wanted if getattr(submission, name) is not None}
@@ -179,7 +182,7 @@ class Parser:
         elif submission.task_type is TaskType.SCHEDULED:
             timing = {**SCHEDULE_DEFAULTS, **timing}
             if "cron_expression" not in timing:
-                if "cron_expression" not in body:
+                if body.get("cron_expression") is None:
                     text = "A scheduled task needs `cron_expression`."
                     problems.append(_problem("/cron_expression", "missing", text))
             else:
@@ -239,8 +242,9 @@ def _retry(fields: RetryFields | None) -> Retry:
 
 
 def _delay_problems(timing: Mapping[str, Any], body: Mapping[str, Any], now: int) -> Iterator[FieldProblem]:
-    if len(body.keys() & set(TIMING[TaskType.DELAYED])) != 1:
-        code = "several_times" if timing else "missing"
+    given = [name for name in TIMING[TaskType.DELAYED] if body.get(name) is not None]
+    if len(given) != 1:
+        code = "several_times" if given else "missing"
         yield _problem("/delay_seconds", code, "A delayed task needs exactly one of `delay_seconds` and `run_at`.")
     elif "run_at" in timing:
         ahead = moment.parse(timing["run_at"]) - now
@@ -279,14 +283,16 @@ def _validated(model: type[Model], fields: Mapping[str, Any], problems: list[Fie
         return None
 
 
-def _what_is_valid(body: Mapping[str, Any], problems: Sequence[FieldProblem]) -> Submission | None:
-    """The valid ones of the submitted fields, so that what depends on them is checked in the same answer."""
+def _without_bad(
+    model: type[Model], fields: Mapping[str, Any], problems: Sequence[FieldProblem], **otherwise: Any
+) -> Model | None:
+    """The fields that no problem is about, so that what depends on them is checked in the same answer.
+
+    `otherwise` stands in for needed fields that are bad; None where another needed one is.
+    """
     bad = {problem.pointer.split("/")[1] for problem in problems if problem.pointer}
-    valid = {name: value for name, value in body.items() if name in Submission.model_fields and name not in bad}
-    if "task_type" not in valid:
-        return None
     try:
-        return Submission.model_validate({"name": "unnamed", **valid})
+        return model.model_validate({**otherwise, **{k: v for k, v in fields.items() if k not in bad}})
     except ValidationError:
         return None
 
