@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
 
-from api import auth, errors, health, runs, tasks
+from api import auth, control, cron, errors, health, runs, tasks
 from api.openapi import pages
 from config.settings import Settings
 from tasks.base_tasks import Kind
@@ -49,7 +49,9 @@ def create_app(settings: Settings, manager: TaskManager, kinds: Mapping[str, Kin
     errors.register(app)
     auth.register(app, settings)
     app.register_blueprint(tasks.blueprint(manager, kinds))
+    app.register_blueprint(control.blueprint(manager))
     app.register_blueprint(runs.blueprint(manager))
+    app.register_blueprint(cron.blueprint(manager))
     app.register_blueprint(health.blueprint(manager))
     app.register_blueprint(pages.blueprint(kinds, needs_token=settings.auth_is_required))
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
@@ -11,10 +12,12 @@ from flask import request
 from api.errors import BadRequest
 from api.openapi import Parameter
 from tasks import identifier, moment
-from tasks.errors import FieldProblem
+from tasks.errors import FieldProblem, TaskChanged
 
 MOST_PER_PAGE = 500
 PER_PAGE = 50
+#: One strong entity tag, as representation.etag makes it.
+IF_MATCH = re.compile(r'"(\d{1,15})(?:\.[^"]*)?"')
 
 
 def read_json() -> Any:
@@ -56,6 +59,21 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the name {twice[:60]!r} stands twice in one object")
     return found
+
+
+def revision() -> int | None:
+    """The revision that `If-Match` (RFC 9110 §13.1.1) asks for; None for any.
+
+    Only the revision in the entity tag counts: runs change how a task looks, but do not stand in the way of an edit.
+    Raises TaskChanged for a tag that no revision has.
+    """
+    text = request.headers.get("If-Match", "*").strip()
+    if text == "*":
+        return None
+    tag = IF_MATCH.fullmatch(text)
+    if tag is None:
+        raise TaskChanged("If-Match names no revision of this task; send the ETag of an answer as it was.")
+    return int(tag[1])
 
 
 class Query:

@@ -19,6 +19,7 @@ STATUSES: dict[type[errors.ServiceError], int] = {
     errors.TaskNotFound: 404,
     errors.RunNotFound: 404,
     errors.IllegalMove: 409,
+    errors.TaskChanged: 412,
     errors.NotAllowed: 401,
     errors.Forbidden: 403,
     errors.TooMuch: 429,

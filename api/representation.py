@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.model import Run, Task, TaskType
+from flask import Response, jsonify
+
+from tasks.cron_text import explain
+from tasks.model import Run, Status, Task, TaskType
 from tasks.moment import show
+from tasks.occurrence import Remark
+from tasks.preview import Preview
 
 RETRY_FIELDS = ("max", "backoff", "factor", "max_delay", "jitter", "on")
+#: How many of its next times a scheduled task shows.
+UPCOMING = 5
 #: What a task that runs only once shows of its run as its own.
 BESIDE_TASK = ("result", "error", "stdout", "stderr", "started_at", "finished_at", "duration", "attempt")
 
@@ -28,7 +35,7 @@ def task_summary(task: Task) -> dict[str, Any]:
         **task.timing,
         "created_at": show(task.created_at),
         "updated_at": show(task.updated_at),
-        "next_run_at": show(task.next_run_at),
+        "next_run_at": None if task.status is Status.PAUSED else show(task.next_run_at),
         "run_count": task.run_count,
     }
 
@@ -44,9 +51,51 @@ def task_detail(task: Task, upcoming: Sequence[int] = ()) -> dict[str, Any]:
     shown["last_run"] = run_detail(run) if run else None
     if task.task_type is TaskType.SCHEDULED:
         shown["next_runs"] = [show(moment) for moment in upcoming]
+        shown["skipped_unlisted"] = task.missed
     elif run:
         shown.update({name: shown["last_run"][name] for name in BESIDE_TASK})
     return shown
+
+
+def tagged(task: Task, upcoming: Sequence[int]) -> Response:
+    """A task as an answer, with its entity tag."""
+    response = jsonify(task_detail(task, upcoming))
+    response.headers["ETag"] = etag(task)
+    return response
+
+
+def etag(task: Task) -> str:
+    """The entity tag of a task: its revision, which editing is about, then what else changes the way it looks."""
+    return f'"{task.revision}.{task.updated_at:x}.{task.run_count:x}.{task.status}"'
+
+
+def preview(told: Preview) -> dict[str, Any]:
+    """What a schedule is going to do."""
+    cron = told.cron
+    touched = {remark.moment: remark for remark in told.remarks}
+    return {
+        "cron_expression": cron.expression,
+        "timezone": cron.zone,
+        "description": {"en": told.sentence("en"), "zh": told.sentence("zh")},
+        "next_runs": [show(due) for due in told.moments],
+        "occurrences": [
+            {"at": show(due), "local": told.local(due), "remark": _remark(touched[due]) if due in touched else None}
+            for due in told.moments
+        ],
+        "clock_changes": [
+            {"at": show(remark.moment), "local": told.local(remark.moment), "remark": _remark(remark)}
+            for remark in told.touched
+        ],
+    }
+
+
+def _remark(remark: Remark) -> dict[str, str]:
+    return {
+        "touch": remark.touch,
+        "named": remark.wall,
+        "en": explain(remark, "en"),
+        "zh": explain(remark, "zh"),
+    }
 
 
 def run_detail(run: Run) -> dict[str, Any]:

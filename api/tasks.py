@@ -12,7 +12,6 @@ from tasks.base_tasks import Kind
 from tasks.model import Status, TaskType
 from tasks.task_manager import TaskManager
 
-UPCOMING = 5
 #: Calls that may follow a submission, for clients that walk the document.
 LINKS = {name: (f"tasks_{name}", {"task_id": "$response.body#/id"}) for name in ("show", "stop", "delete")} | {
     "runs": ("runs_listing", {"task_id": "$response.body#/id"})
@@ -41,7 +40,7 @@ def blueprint(manager: TaskManager, kinds: Mapping[str, Kind]) -> Blueprint:
     )
     def submit() -> tuple[Response, int, dict[str, str]]:
         task = manager.submit(body.read_json())
-        shown = representation.task_detail(task, manager.upcoming(task, UPCOMING))
+        shown = representation.task_detail(task, manager.upcoming(task, representation.UPCOMING))
         return jsonify(shown), 201, {"Location": url_for("tasks.show", task_id=task.id)}
 
     filters = (
@@ -98,7 +97,7 @@ def blueprint(manager: TaskManager, kinds: Mapping[str, Kind]) -> Blueprint:
     )
     def show(task_id: str) -> Response:
         task = manager.get(task_id)
-        return jsonify(representation.task_detail(task, manager.upcoming(task, UPCOMING)))
+        return representation.tagged(task, manager.upcoming(task, representation.UPCOMING))
 
     @routes.post("/<task_id>/stop")
     @describe(

@@ -22,14 +22,17 @@ MEANING: Mapping[Status, str] = {
     S.STOPPED: "Was stopped on request.",
     S.LOST: "Its worker went away and it may not be done again: nobody knows how far it came.",
     S.EXPIRED: "Was not started within `expires_in` seconds of its due time.",
-    S.SKIPPED: "Was due but not run; `reason` is `overlap` or `misfire`.",
-    S.PAUSED: "Does not fire now. No call leads here yet.",
+    S.SKIPPED: "Was due but not run; `reason` is `overlap`, `misfire` or `paused`.",
+    S.PAUSED: "Does not fire now: its occurrences are recorded as skipped until it is resumed.",
     S.COMPLETED: "Will never fire again: `max_runs` or `end_at` was reached.",
 }
 
 Moves = Mapping[tuple[Status, Status], str]
 RUN_REASONS: Moves = {
-    (S.SCHEDULED, S.QUEUED): "Beat, when it is due; or the end of the run before it, under `overlap: queue`",
+    (
+        S.SCHEDULED,
+        S.QUEUED,
+    ): "Beat, when it is due; a run-now request; or the end of the run before it (`overlap: queue`)",
     (S.SCHEDULED, S.STOPPED): "a stop request",
     (S.SCHEDULED, S.EXPIRED): "allowed, but nothing does it today: a run expires when a worker would take it",
     (S.QUEUED, S.RUNNING): "a worker claims it",
@@ -42,18 +45,18 @@ RUN_REASONS: Moves = {
     (S.RUNNING, S.STOPPING): "a stop request",
     (S.RUNNING, S.QUEUED): "its worker went away or gave it back, and it may be done again",
     (S.RUNNING, S.LOST): "its worker went away or gave it back, and it may not be done again",
-    (S.RETRYING, S.QUEUED): "Beat, when the wait is over",
+    (S.RETRYING, S.QUEUED): "Beat, when the wait is over; or a run-now request",
     (S.RETRYING, S.STOPPED): "a stop request",
     (S.RETRYING, S.EXPIRED): "allowed, but nothing does it today: a retry that would come too late is not planned",
     (S.STOPPING, S.STOPPED): "its worker has ended it; or Beat, where that worker is gone",
 }
 SCHEDULE_REASONS: Moves = {
-    (S.SCHEDULED, S.PAUSED): "no call does this yet",
+    (S.SCHEDULED, S.PAUSED): "a pause request",
     (S.SCHEDULED, S.COMPLETED): "`max_runs` or `end_at` was reached",
     (S.SCHEDULED, S.STOPPING): "a stop request, while a run of it is in progress",
     (S.SCHEDULED, S.STOPPED): "a stop request",
-    (S.PAUSED, S.SCHEDULED): "no call does this yet",
-    (S.PAUSED, S.COMPLETED): "no call does this yet",
+    (S.PAUSED, S.SCHEDULED): "a resume request",
+    (S.PAUSED, S.COMPLETED): "`end_at` was reached",
     (S.PAUSED, S.STOPPING): "a stop request, while a run of it is in progress",
     (S.PAUSED, S.STOPPED): "a stop request",
     (S.COMPLETED, S.STOPPING): "a stop request, while its last run is in progress",

@@ -5,6 +5,7 @@ ServiceError
 ├─ TaskNotFound       no task with that id
 ├─ RunNotFound        the task has no such run
 ├─ IllegalMove        the task is in a status that does not allow this
+├─ TaskChanged        somebody else changed the task since it was read
 ├─ NotAllowed         who asks has not shown who he is
 │  └─ Forbidden       who asks is known and may not do this
 ├─ TooMuch            too large, too many, too often
@@ -78,6 +79,12 @@ class IllegalMove(ServiceError):
     """The task's status does not allow this."""
 
     code = "illegal_move"
+
+
+class TaskChanged(ServiceError):
+    """The task is not as it was when who asks read it."""
+
+    code = "task_changed"
 
 
 class NotAllowed(ServiceError):

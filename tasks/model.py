@@ -182,8 +182,15 @@ class Task:
     reason: str | None = None
     created_at: int
     updated_at: int
+    #: Counts how often it was edited, paused or resumed; 1 at first.
+    revision: int = 1
+    #: A paused task keeps it: the occurrence is then recorded as skipped.
     next_run_at: int | None = None
     run_count: int = 0
     #: The name of who submitted it.
     owner: str = "anonymous"
+    #: How many of the runs the schedule itself started; `max_runs` is about these.
+    fired: int = 0
+    #: How many occurrences were skipped without a row of their own, because there were too many at once.
+    missed: int = 0
     last_run: Run | None = None

@@ -33,6 +33,7 @@ __all__ = [
     "due_occurrences",
     "parse_cron",
     "remarks",
+    "schedule_problems",
 ]
 
 #: How many skipped occurrences are listed one by one; the others are counted.
@@ -140,12 +141,18 @@ def parse_cron(
     Raises InvalidSchedule with every problem at once, at `/cron_expression`, `/timezone`, `/start_at` or `/end_at`.
     """
     cron = Cron(expression=expression, zone=timezone, key=key, start_at=start_at, end_at=end_at)
-    problems = [*_expression_problems(cron), *_zone_problems(timezone), *_span_problems(cron, now)]
+    problems = schedule_problems(cron, now)
     if problems:
         raise InvalidSchedule(problems)
-    if cron.next_after(now) is None:
-        raise InvalidSchedule([_no_occurrence(cron)])
     return cron
+
+
+def schedule_problems(cron: Cron, now: int) -> list[FieldProblem]:
+    """Everything that is wrong with a schedule, which has to run at least once after `now`."""
+    problems = [*_expression_problems(cron), *_zone_problems(cron.zone), *_span_problems(cron, now)]
+    if not problems and cron.next_after(now) is None:
+        problems.append(_no_occurrence(cron))
+    return problems
 
 
 def _expression_problems(cron: Cron) -> tuple[FieldProblem, ...]:

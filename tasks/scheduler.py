@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from celery.beat import Scheduler
 
 from tasks.errors import StoreUnavailable
-from tasks.schedule import Misfire, due_occurrences
-from tasks.store import Due, DueSchedule
-from tasks.submission import cron_of
+from tasks.planner import MISFIRE_GRACE, Planner
+from tasks.store import Due, DueSchedule, FireOrder
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +21,17 @@ LONGEST_SLEEP = 1.0
 SLOW_WAKE = 0.11
 #: Due entries taken in one step.
 BATCH = 500
+#: Schedules that one script fires, so that Redis answers others in between.
+FIRED_TOGETHER = 100
+#: Bells rung for one batch; what waits beyond that is found by the workers that these wake.
+RUNG_TOGETHER = 100
+#: Milliseconds that Beat looks ahead, to have the next times ready when a minute begins.
+AHEAD = 30_000
+#: Seconds before the next due time at which Beat stops to work ahead.
+CALM = 0.1
 #: Seconds between two looks for leases that ran out, and for tasks that are kept long enough.
 REAP_EVERY = 5.0
 PRUNE_EVERY = 10.0
-#: Milliseconds by which an occurrence may be late before it counts as missed.
-MISFIRE_GRACE = 60_000
 
 
 class DueScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
@@ -36,6 +42,11 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
         self._store = app.store
         self._bell = app.bell
         self._ttl = app.settings.result_ttl
+        self._planner = Planner()
+        #: Up to which due time schedules are prepared; the window in work, and how many of it have been looked at.
+        self._ahead_until = 0
+        self._window = (0, 0)
+        self._looked_at: int | None = None
         self._next_reap = 0.0
         self._next_prune = 0.0
         self._away = False
@@ -71,43 +82,33 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
 
     def _fire(self, due: Due) -> None:
         if due.queued:
-            self._bell.ring(due.queued)
+            self._bell.ring(due.queued[:RUNG_TOGETHER])
+        orders = list(self._orders(due))
+        for first in range(0, len(orders), FIRED_TOGETHER):
+            together = orders[first : first + FIRED_TOGETHER]
+            queued = [run_id for runs in self._fire_together(together, due.now) for run_id in runs]
+            if queued and first < RUNG_TOGETHER:
+                self._bell.ring(queued[:RUNG_TOGETHER])
+
+    def _orders(self, due: Due) -> Iterator[FireOrder]:
         for schedule in due.schedules:
             try:
-                self._fire_schedule(schedule, due.now)
-            except StoreUnavailable:
-                raise
+                yield self._planner.order(schedule, due.now)
             except Exception:
                 log.exception("task %s: its schedule cannot be fired", schedule.task_id)
-                self._postpone(schedule, due.now)
+                yield _later(schedule, due.now)
 
-    def _fire_schedule(self, schedule: DueSchedule, now: int) -> None:
-        timing = schedule.about["timing"]
-        firing = due_occurrences(
-            cron_of(schedule.task_id, timing, schedule.due_at - 1),
-            due_at=schedule.due_at,
-            now=now,
-            misfire=Misfire(timing["misfire"]),
-            misfire_limit=timing["misfire_limit"],
-            grace=MISFIRE_GRACE,
-        )
-        queued = self._store.fire(
-            schedule,
-            next_due=firing.next_due,
-            overlap=timing["overlap"],
-            max_runs=timing.get("max_runs"),
-            fire=firing.fire,
-            skip=firing.skipped,
-            missed=firing.skipped_more,
-        )
-        if queued:
-            self._bell.ring(queued)
-
-    def _postpone(self, schedule: DueSchedule, now: int) -> None:
-        """Look at a schedule that breaks us again in a minute, so that it cannot hold up the others."""
-        self._store.fire(
-            schedule, next_due=now + MISFIRE_GRACE, overlap="skip", max_runs=None, fire=(), skip=(), missed=0
-        )
+    def _fire_together(self, orders: Sequence[FireOrder], now: int) -> Sequence[Sequence[str]]:
+        try:
+            return list(self._store.fire(orders))
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(orders) > 1:
+                # One of them breaks the script; alone it cannot hold up the others.
+                return [runs for order in orders for runs in self._fire_together([order], now)]
+            log.exception("task %s: its schedule cannot be fired", orders[0].schedule.task_id)
+            return list(self._store.fire([_later(orders[0].schedule, now)]))
 
     def _reap(self) -> None:
         if time.monotonic() < self._next_reap:
@@ -130,9 +131,31 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
     def _rest(self, due: Due) -> None:
         if len(due.queued) + len(due.schedules) >= BATCH:
             return
+        begun = time.monotonic()
         left = LONGEST_SLEEP if due.next_due is None else (due.next_due - due.now) / 1000
         left = min(left, LONGEST_SLEEP)
+        self._work_ahead(due.now, begun + left - CALM)
+        left -= time.monotonic() - begun
         if left > SLOW_WAKE:
             self._store.await_wake(left - SLOW_WAKE)
         elif left > 0:
             time.sleep(left)
+
+    def _work_ahead(self, now: int, end: float) -> None:
+        """Prepare what is due soon, page by page, until `end` (monotonic)."""
+        while time.monotonic() < end:
+            if self._looked_at is None:
+                if self._ahead_until >= now + AHEAD - LONGEST_SLEEP * 1000:
+                    return
+                self._window = (max(self._ahead_until, now), now + AHEAD)
+                self._looked_at = 0
+            soon = self._store.upcoming(*self._window, offset=self._looked_at, limit=BATCH)
+            self._planner.prepare(soon)
+            self._looked_at += len(soon)
+            if len(soon) < BATCH:
+                self._ahead_until, self._looked_at = self._window[1], None
+
+
+def _later(schedule: DueSchedule, now: int) -> FireOrder:
+    """Look at a schedule that breaks us again in a minute, so that it cannot hold up the others."""
+    return FireOrder(schedule=schedule, next_due=now + MISFIRE_GRACE, overlap="skip", max_runs=None, fire=())

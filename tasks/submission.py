@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -46,11 +46,13 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValida
 ErrorCode = Annotated[str, StringConstraints(pattern=r"^([a-z][a-z_]{1,40}|[1-5]\d\d|[1-5]xx)$")]
 
 
-class _Fields(BaseModel):
+class Fields(BaseModel):
+    """Base of what is read from a body: exact types, no unknown names."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class RetryFields(_Fields):
+class RetryFields(Fields):
     """When a failed attempt is tried again."""
 
     max: int = Field(ge=0, le=100, description="Attempts after the first.")
@@ -65,7 +67,7 @@ class RetryFields(_Fields):
     on: list[ErrorCode] = Field(default_factory=list, max_length=50, description="Only for these codes or statuses.")
 
 
-class Submission(_Fields):
+class Submission(Fields):
     """The fields that every task may have, whatever its kind."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_visible)]
@@ -119,29 +121,25 @@ class Parser:
         self._owners = {name: kind for kind in kinds.values() for name in _names(kind.Spec)}
         self._known = {*Submission.model_fields, *self._owners}
 
-    def parse(self, body: Any, now: int) -> Accepted:
-        """The task that `body` describes, as of `now` (ms). Raises InvalidTask with every problem found."""
+    def parse(self, body: Any, now: int, *, task_id: str | None = None) -> Accepted:
+        """The task that `body` describes, as of `now` (ms). Raises InvalidTask with every problem found.
+
+        `task_id` is that of the task that is edited; a new task gets a new one.
+        """
         if not isinstance(body, dict):
-            raise InvalidTask([_problem("", "not_an_object", "The body must be a JSON object with the task's fields.")])
+            raise not_an_object()
         body = {name: value for name, value in body.items() if value is not None or name not in NULLABLE}
-        problems = list(self._unknown(body))
+        problems = list(unknown_fields(body, self._known))
         kind = self._kind(body, problems)
         fields = {name: value for name, value in body.items() if name in Submission.model_fields}
-        submission = _validated(Submission, fields, problems)
+        submission = validated(Submission, fields, problems)
         spec = self._spec(kind, body, problems) if kind else None
         usable = submission or _without_bad(Submission, fields, problems, name="unnamed")
         timing = self._timing(usable, body, now, problems) if usable else {}
         problems.extend(self._timeout(usable) if usable else ())
         if problems or submission is None or kind is None or spec is None:
             raise InvalidTask(problems)
-        return self._accept(submission, kind, spec, timing, now)
-
-    def _unknown(self, body: Mapping[str, Any]) -> Iterator[FieldProblem]:
-        for number, name in enumerate(name for name in body if name not in self._known):
-            # Looking for the nearest name is slow, and what is beyond MOST_TOLD is not told.
-            near = difflib.get_close_matches(name[:100], self._known, 1) if number < MOST_TOLD else ()
-            hint = f" Did you mean `{near[0]}`?" if near else ""
-            yield _problem(f"/{_escape(name[:100])}", "unknown_field", f"There is no such field.{hint}")
+        return self._accept(submission, kind, spec, timing, now, task_id or identifier.new_id())
 
     def _kind(self, body: Mapping[str, Any], problems: list[FieldProblem]) -> Kind | None:
         meant = [kind for kind in self._kinds.values() if kind.marks & body.keys()]
@@ -161,7 +159,7 @@ class Parser:
     def _spec(self, kind: Kind, body: Mapping[str, Any], problems: list[FieldProblem]) -> Any:
         names = _names(kind.Spec)
         fields = {name: value for name, value in body.items() if name in names}
-        spec = _validated(kind.Spec, fields, problems)
+        spec = validated(kind.Spec, fields, problems)
         usable = spec or _without_bad(kind.Spec, fields, problems)
         if usable is not None:
             problems.extend(kind.problems(usable))
@@ -196,9 +194,8 @@ class Parser:
             yield _problem("/timeout", "too_large", text)
 
     def _accept(
-        self, submission: Submission, kind: Kind, spec: BaseModel, timing: dict[str, Any], now: int
+        self, submission: Submission, kind: Kind, spec: BaseModel, timing: dict[str, Any], now: int, task_id: str
     ) -> Accepted:
-        task_id = identifier.new_id()
         delay, due = None, None
         if submission.task_type is TaskType.SCHEDULED:
             due = cron_of(task_id, timing, now).next_after(now)
@@ -225,6 +222,20 @@ class Parser:
             next_run_at=due,
         )
         return Accepted(task=task, delay=delay)
+
+
+def not_an_object() -> InvalidTask:
+    """The error for a body that is no JSON object."""
+    return InvalidTask([_problem("", "not_an_object", "The body must be a JSON object with the task's fields.")])
+
+
+def unknown_fields(body: Mapping[str, Any], known: Collection[str]) -> Iterator[FieldProblem]:
+    """A problem for each field that is not known, with the nearest name that is."""
+    for number, name in enumerate(name for name in body if name not in known):
+        # Looking for the nearest name is slow, and what is beyond MOST_TOLD is not told.
+        near = difflib.get_close_matches(name[:100], known, 1) if number < MOST_TOLD else ()
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        yield _problem(f"/{_escape(name[:100])}", "unknown_field", f"There is no such field.{hint}")
 
 
 def _names(model: type[BaseModel]) -> set[str]:
@@ -267,6 +278,18 @@ def cron_of(task_id: str, timing: Mapping[str, Any], now: int) -> Cron:
     )
 
 
+def stored_cron(task_id: str, timing: Mapping[str, Any]) -> Cron:
+    """The schedule of a task that was accepted, without checking it again: it may have ended since."""
+    start, end = timing.get("start_at"), timing.get("end_at")
+    return Cron(
+        expression=timing["cron_expression"],
+        zone=timing["timezone"],
+        key=task_id,
+        start_at=None if start is None else moment.parse(start),
+        end_at=None if end is None else moment.parse(end),
+    )
+
+
 def _schedule_problems(timing: Mapping[str, Any], now: int) -> Sequence[FieldProblem]:
     try:
         due = cron_of("", timing, now).next_after(now)
@@ -275,7 +298,8 @@ def _schedule_problems(timing: Mapping[str, Any], now: int) -> Sequence[FieldPro
     return () if due else [_problem("/cron_expression", "never_fires", "This schedule would never fire.")]
 
 
-def _validated(model: type[Model], fields: Mapping[str, Any], problems: list[FieldProblem]) -> Model | None:
+def validated(model: type[Model], fields: Mapping[str, Any], problems: list[FieldProblem]) -> Model | None:
+    """`fields` as a model; None, and what is wrong with them added to `problems`, where they are not valid."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:

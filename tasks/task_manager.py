@@ -10,16 +10,27 @@ from typing import Any, Protocol
 from config.settings import Settings
 from tasks import errors, identifier, moment, principal
 from tasks.base_tasks import Kind
+from tasks.definition import changes_time, edited
 from tasks.model import FINISHED, Priority, Run, Status, Task, TaskType
+from tasks.planner import missed_until
+from tasks.preview import Preview, preview
 from tasks.principal import Principal
 from tasks.store import Quotas, Store
 from tasks.store.store import first_run_id
-from tasks.submission import Parser, cron_of
+from tasks.submission import Parser, stored_cron
 
 log = logging.getLogger(__name__)
 
 #: Workers that may die under a run of a repeatable kind before it counts as poison and ends `lost`.
 LOSSES = 2
+#: How often a verb that reads a task and then changes it begins again because somebody else came between.
+TRIES = 5
+#: In which status a task is still to run, so that it may be edited.
+EDITABLE = {
+    TaskType.IMMEDIATE: frozenset[Status](),
+    TaskType.DELAYED: frozenset({Status.SCHEDULED}),
+    TaskType.SCHEDULED: frozenset({Status.SCHEDULED, Status.PAUSED}),
+}
 
 
 class Bell(Protocol):
@@ -63,14 +74,21 @@ class TaskManager:
         owner = self._changer().name
         accepted = self._parser.parse(body, self._clock())
         task = dataclasses.replace(accepted.task, owner=owner)
-        losses = LOSSES if self._kinds[task.kind].repeatable else task.retry.max
         due, rings = self._store.submit(
-            task, delay=accepted.delay, losses=losses, history=self._settings.run_history, quotas=self._quotas
+            task,
+            delay=accepted.delay,
+            losses=self._losses(task),
+            history=self._settings.run_history,
+            quotas=self._quotas,
         )
         log.info("task %s submitted: %s, %s", task.id, task.task_type, task.kind)
         if rings:
             self._bell.ring([first_run_id(task.id)], task.priority)
         return _as_stored(task, due)
+
+    def _losses(self, task: Task) -> int:
+        """How many workers may die under a run of the task before it counts as lost."""
+        return LOSSES if self._kinds[task.kind].repeatable else task.retry.max
 
     def get(self, task_id: str) -> Task:
         """One task with its last run. Raises TaskNotFound."""
@@ -133,6 +151,96 @@ class TaskManager:
             log.info("task %s %s on request", task_id, status)
         return self._store.get(task_id)
 
+    def pause(self, task_id: str) -> Task:
+        """Let a scheduled task record its occurrences as skipped until it is resumed; pausing twice is fine.
+
+        Raises TaskNotFound, and IllegalMove where it is not scheduled or has ended.
+        """
+        moved = self._store.pause(self._changed(task_id))
+        _must_be_scheduled(task_id, moved.task_type, "paused")
+        if moved.status is not Status.PAUSED:
+            raise errors.IllegalMove(f"Task {task_id} is {moved.status} and cannot be paused.")
+        if moved.was is not Status.PAUSED:
+            log.info("task %s paused on request", task_id)
+        return self._store.get(task_id)
+
+    def resume(self, task_id: str) -> Task:
+        """Let a paused task fire again, from its next time on; what passed meanwhile is recorded as skipped.
+
+        Raises TaskNotFound, and IllegalMove where it is not scheduled or has ended.
+        """
+        for _ in range(TRIES):
+            task = self._store.get(self._changed(task_id))
+            _must_be_scheduled(task_id, task.task_type, "resumed")
+            if task.status is Status.SCHEDULED:
+                return task
+            if task.status is not Status.PAUSED or task.next_run_at is None:
+                raise errors.IllegalMove(f"Task {task_id} is {task.status} and cannot be resumed.")
+            now, cron = self._clock(), stored_cron(task_id, task.timing)
+            skip, more = missed_until(cron, task.next_run_at, now)
+            following = cron.next_after(now) if skip else task.next_run_at
+            if self._store.resume(task, next_due=following, skip=skip, missed=more).status is not Status.PAUSED:
+                log.info("task %s resumed on request", task_id)
+                return self._store.get(task_id)
+        raise errors.IllegalMove(f"Task {task_id} changes too fast; try again.")
+
+    def run_now(self, task_id: str) -> Run:
+        """Start a run at once; the schedule of the task stays as it is. A delayed task starts its one run early.
+
+        Raises TaskNotFound, and IllegalMove where the task has ended or `overlap` does not let another run in.
+        """
+        task = self._store.get(self._changed(task_id))
+        status, run_id, run_status = self._store.run_now(task_id, str(task.timing.get("overlap", "")))
+        if not run_id:
+            if status in (Status.SCHEDULED, Status.PAUSED):
+                raise errors.IllegalMove(
+                    f"Task {task_id} has runs in progress, and its overlap is {task.timing['overlap']}.", code="overlap"
+                )
+            raise errors.IllegalMove(f"Task {task_id} is {status} and cannot be run now.")
+        log.info("task run %s started on request", run_id)
+        if run_status == Status.QUEUED:
+            self._bell.ring([run_id], task.priority)
+        return self.run(task_id, run_id)
+
+    def edit(self, task_id: str, patch: Any, *, revision: int | None = None) -> Task:
+        """Change a task that is still to run. Runs that have started keep what they have.
+
+        `revision` is the one that who asks has read. Raises TaskNotFound, InvalidTask with every problem as at
+        submission, TaskChanged where the revision is another, and IllegalMove where the task has started or ended.
+        """
+        for _ in range(TRIES):
+            task = self._store.get(self._changed(task_id))
+            if revision is not None and task.revision != revision:
+                raise errors.TaskChanged(f"Task {task_id} was changed meanwhile; read it again.")
+            if task.status not in EDITABLE[task.task_type]:
+                raise errors.IllegalMove(f"Task {task_id} is {task.status} and cannot be edited.")
+            if self._replace(task, patch):
+                log.info("task %s edited", task_id)
+                return self._store.get(task_id)
+        raise errors.TaskChanged(f"Task {task_id} changes too fast; try again.")
+
+    def _replace(self, task: Task, patch: Any) -> bool:
+        now = self._clock()
+        accepted = edited(self._parser, task, patch, now)
+        anew = changes_time(task, accepted.task, patch)
+        skip: Sequence[int] = ()
+        more = 0
+        if anew and task.task_type is TaskType.SCHEDULED and task.next_run_at is not None:
+            skip, more = missed_until(stored_cron(task.id, task.timing), task.next_run_at, now)
+        return self._store.edit(
+            accepted.task,
+            revision=task.revision,
+            losses=self._losses(accepted.task),
+            seen_due=task.next_run_at if anew else None,
+            delay=accepted.delay if anew else None,
+            skip=skip,
+            missed=more,
+        )
+
+    def preview(self, body: Any) -> Preview:
+        """What a schedule is going to do, stored nowhere. Raises InvalidTask."""
+        return preview(body, self._clock())
+
     def delete(self, task_id: str) -> None:
         """Remove a task with all its runs; one in progress is ended first. Raises TaskNotFound."""
         self._store.delete(self._changed(task_id))
@@ -140,9 +248,9 @@ class TaskManager:
 
     def upcoming(self, task: Task, count: int) -> Sequence[int]:
         """The next times (ms) at which a scheduled task is going to run, at most `count`."""
-        if task.task_type is not TaskType.SCHEDULED or task.next_run_at is None:
+        if task.task_type is not TaskType.SCHEDULED or task.status is Status.PAUSED or task.next_run_at is None:
             return ()
-        following = cron_of(task.id, task.timing, task.next_run_at).upcoming(task.next_run_at, count - 1)
+        following = stored_cron(task.id, task.timing).upcoming(task.next_run_at, count - 1)
         return (task.next_run_at, *following)
 
     def health(self) -> dict[str, Any]:
@@ -180,6 +288,11 @@ class TaskManager:
         if not who.changes:
             raise errors.Forbidden(f"The role {who.role} reads tasks and changes none.")
         return who
+
+
+def _must_be_scheduled(task_id: str, task_type: TaskType, verb: str) -> None:
+    if task_type is not TaskType.SCHEDULED:
+        raise errors.IllegalMove(f"Task {task_id} is {task_type}; only a scheduled task can be {verb}.")
 
 
 def _as_stored(task: Task, due: int) -> Task:

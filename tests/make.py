@@ -12,7 +12,7 @@ import redis
 from config.settings import Settings, load
 from tasks import identifier
 from tasks.model import Priority, Status, Task, TaskType
-from tasks.store import Claim, Store
+from tasks.store import Claim, DueSchedule, FireOrder, Store
 
 #: A fixed "now" for clocks: 2026-01-15T12:00:00Z, a Thursday.
 NOW = 1_768_478_400_000
@@ -120,8 +120,14 @@ def fire(store: Store, task: Task, **over: Any) -> list[str]:
     """Fire a scheduled task once as Beat would, whenever it is due; ids of the runs that are queued now."""
     seen = {schedule.task_id: schedule for schedule in store.due(500).schedules}
     schedule = seen[task.id]
-    how = {"next_due": schedule.due_at + 1, "overlap": "allow", "max_runs": None, "skip": (), "missed": 0, **over}
-    return list(store.fire(schedule, **{"fire": (schedule.due_at,), **how}))
+    return fire_as_seen(store, schedule, **over)
+
+
+def fire_as_seen(store: Store, schedule: DueSchedule, **over: Any) -> list[str]:
+    """The same for a schedule that was seen as due, now or earlier."""
+    how = {"next_due": schedule.due_at + 1, "overlap": "allow", "max_runs": None, "fire": (schedule.due_at,), **over}
+    (queued,) = store.fire([FireOrder(schedule=schedule, **how)])
+    return list(queued)
 
 
 def run_out(store: Store) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tasks.store.store import Claim, Due, DueSchedule, Pulse, Quotas, Store
+from tasks.store.store import Claim, Due, DueSchedule, FireOrder, Moved, Pulse, Quotas, Store
 
-__all__ = ["Claim", "Due", "DueSchedule", "Pulse", "Quotas", "Store"]
+__all__ = ["Claim", "Due", "DueSchedule", "FireOrder", "Moved", "Pulse", "Quotas", "Store"]

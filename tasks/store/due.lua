@@ -3,7 +3,7 @@
 -- KEYS[1] prefix
 -- ARGV    1 at most so many at once
 -- Answer  now (ms), the next due time (ms, '' for none), ids of runs now queued, and for each scheduled task:
---         id, its due time, about (JSON), runs fired so far
+--         id, its due time, status, about (JSON)
 local at = now_ms()
 local queued, schedules = {}, {}
 local members = redis.call('ZRANGEBYSCORE', DUE, '-inf', at, 'WITHSCORES', 'LIMIT', 0, tonumber(ARGV[1]))
@@ -21,7 +21,7 @@ for i = 1, #members, 2 do
   else
     local about = redis.call('GET', about_key(member))
     if about then
-      schedules[#schedules + 1] = { member, number_text(due), about, task_field(member, 'fired') }
+      schedules[#schedules + 1] = { member, number_text(due), task_field(member, 'status'), about }
     else
       redis.call('ZREM', DUE, member)
     end

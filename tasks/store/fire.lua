@@ -1,25 +1,19 @@
 #!lua
--- Makes the runs of a scheduled task that are due and advances it, unless somebody else already did.
+-- Makes the runs of scheduled tasks that are due and advances them, each unless somebody else already did.
 -- KEYS[1] prefix
--- ARGV    1 task id  2 the due time it was seen with (ms)  3 next due time (ms, '' for never)  4 overlap
---         5 runs in all (max_runs, '' for no limit)  6 due times to run (JSON)  7 due times to skip (JSON)
---         8 where many more were missed: how many, else 0
--- Answer  ids of the runs now queued; nothing where the due time had been taken already.
-local id, overlap, most = ARGV[1], ARGV[4], tonumber(ARGV[5])
-local seen = redis.call('ZSCORE', DUE, id)
-if not seen or number_text(seen) ~= ARGV[2] or task_field(id, 'status') ~= 'scheduled' then return {} end
+-- ARGV    one JSON array for each: task id, the due time and the status it was seen with, next due time (text, '' for
+--         never), overlap, runs in all (max_runs, 0 for no limit), due times to run, due times to skip, the reason of
+--         the skips, where many more were skipped: how many
+-- Answer  for each: ids of the runs now queued; nothing where the due time had been taken already.
 local at = now_ms()
-local queued = {}
-local function full() return most and tonumber(task_field(id, 'fired')) >= most end
 
-local function start(due)
+local function full(id, most) return most > 0 and tonumber(task_field(id, 'fired')) >= most end
+
+-- One occurrence, by what `overlap` says of a run that is still in progress.
+local function start(id, due, overlap, queued)
   local busy = redis.call('SCARD', active_key(id)) > 0
-  if busy and overlap == 'skip' then
-    create_run(id, due, 'skipped', at, 'overlap')
-    return
-  end
-  if busy and overlap == 'queue' then
-    if redis.call('LLEN', waiting_key(id)) >= MOST_WAITING then
+  if busy and overlap ~= 'allow' then
+    if overlap == 'skip' or redis.call('LLEN', waiting_key(id)) >= MOST_WAITING then
       create_run(id, due, 'skipped', at, 'overlap')
       return
     end
@@ -30,19 +24,20 @@ local function start(due)
   redis.call('HINCRBY', task_key(id), 'fired', 1)
 end
 
-for _, due in ipairs(cjson.decode(ARGV[7])) do create_run(id, due, 'skipped', at, 'misfire') end
-if ARGV[8] ~= '0' then redis.call('HINCRBY', task_key(id), 'missed', ARGV[8]) end
-for _, due in ipairs(cjson.decode(ARGV[6])) do
-  if not full() then start(due) end
+local function fire(id, seen_due, seen_status, next_due, overlap, most, run, skip, reason, more)
+  local due = redis.call('ZSCORE', DUE, id)
+  if not due or number_text(due) ~= seen_due or task_field(id, 'status') ~= seen_status then return {} end
+  local queued = {}
+  skip_occurrences(id, skip, reason, more, at)
+  for _, moment in ipairs(run) do
+    if not full(id, most) then start(id, moment, overlap, queued) end
+  end
+  advance(id, full(id, most) and '' or next_due, full(id, most) and 'max_runs' or 'schedule_ended', at)
+  trim_runs(id, tonumber(task_field(id, 'history')))
+  mark_ended(id, at)
+  return queued
 end
-if ARGV[3] == '' or full() then
-  redis.call('ZREM', DUE, id)
-  redis.call('HDEL', task_key(id), 'due')
-  move_task(id, 'completed', full() and 'max_runs' or 'schedule_ended', at)
-else
-  redis.call('ZADD', DUE, ARGV[3], id)
-  redis.call('HSET', task_key(id), 'due', ARGV[3], 'updated', number_text(at))
-end
-trim_runs(id, tonumber(task_field(id, 'history')))
-mark_ended(id, at)
-return queued
+
+local answer = {}
+for i = 1, #ARGV do answer[i] = fire(unpack(cjson.decode(ARGV[i]))) end
+return answer

@@ -33,9 +33,12 @@ def task(task_id: str, fields: Mapping[str, str], about: str, spec: str | None, 
         reason=fields.get("reason"),
         created_at=int(fields["created"]),
         updated_at=int(fields["updated"]),
+        revision=int(fields.get("rev", 1)),
         next_run_at=_int(fields.get("due")),
         run_count=int(fields["runs"]),
         owner=fields.get("owner", "anonymous"),
+        fired=int(fields.get("fired", 0)),
+        missed=int(fields.get("missed", 0)),
         last_run=last_run,
     )
 

@@ -2,7 +2,7 @@
 -- KEYS[1]  the prefix of all keys; it holds the hash tag, so that they share one slot of a cluster.
 -- RUN_MOVES, SCHEDULE_MOVES, FINISHED and ENDED are rendered from tasks/model.py in front of this text.
 --
---   task:{id}            hash    status type kind prio owner tags created updated due runs first fired reason …
+--   task:{id}            hash    status type kind prio owner tags created updated due runs first fired missed rev reason …
 --   task:{id}:about      JSON    name, timing, timeout, retry, expires_in, tags
 --   task:{id}:spec       JSON    the kind's own fields
 --   task:{id}:active     set     ids of unfinished runs (scheduled tasks only)
@@ -176,6 +176,25 @@ local function create_run(task_id, due, status, at, reason)
   end
   if status == 'queued' then queue_run(run_id, at) end
   return run_id
+end
+
+-- Records occurrences that do not run, and counts those that get no row of their own.
+local function skip_occurrences(task_id, dues, reason, more, at)
+  for _, due in ipairs(dues) do create_run(task_id, due, 'skipped', at, reason) end
+  if more > 0 then redis.call('HINCRBY', task_key(task_id), 'missed', more) end
+end
+
+-- Puts a scheduled task to its next due time; with '' for none it is completed for the reason given.
+local function advance(task_id, next_due, reason, at)
+  if next_due == '' then
+    redis.call('ZREM', DUE, task_id)
+    redis.call('HDEL', task_key(task_id), 'due')
+    move_task(task_id, 'completed', reason, at)
+  else
+    redis.call('ZREM', DUE, task_id)
+    set_due(task_id, tonumber(next_due))
+    redis.call('HSET', task_key(task_id), 'due', next_due, 'updated', number_text(at))
+  end
 end
 
 -- Tells the worker that has the run to end it at once.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tasks import errors
-from tasks.model import Run, Status, Task
+from tasks.model import Run, Status, Task, TaskType
 from tasks.store import parse
 from tasks.store.connection import PREFIX, Connection
 
@@ -47,12 +49,45 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class DueSchedule:
-    """A scheduled task whose time has come."""
+    """A scheduled task whose time has come, or will soon."""
 
     task_id: str
     due_at: int
-    about: Mapping[str, Any]
-    fired: int
+    #: `scheduled`, or `paused`: then its occurrences are skipped.
+    status: str
+    #: Name, timing and so on as stored, JSON.
+    text: str
+
+    @cached_property
+    def timing(self) -> Mapping[str, Any]:
+        """The timing fields."""
+        timing: Mapping[str, Any] = json.loads(self.text)["timing"]
+        return timing
+
+
+@dataclass(frozen=True, kw_only=True)
+class FireOrder:
+    """What becomes of the due occurrences of one schedule."""
+
+    schedule: DueSchedule
+    #: None: never again.
+    next_due: int | None
+    overlap: str
+    max_runs: int | None
+    #: Due times to run, and to record as skipped, with how many more were skipped, and why.
+    fire: Sequence[int]
+    skip: Sequence[int] = ()
+    missed: int = 0
+    reason: str = "misfire"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """A task's status before and after a verb, and its type, which decides whether the verb meant anything to it."""
+
+    task_type: TaskType
+    was: Status
+    status: Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +208,62 @@ class Store:
         if not self._redis.run("delete", task_id):
             raise _no_task(task_id)
 
+    def pause(self, task_id: str) -> Moved:
+        """Let a scheduled task record its occurrences as skipped. Raises TaskNotFound."""
+        return self._moved(task_id, self._redis.run("pause", task_id))
+
+    def resume(self, task: Task, *, next_due: int | None, skip: Sequence[int], missed: int) -> Moved:
+        """Let a paused task fire again, recording what it missed, if its due time is still that of `task`.
+
+        Raises TaskNotFound.
+        """
+        due = "" if task.next_run_at is None else task.next_run_at
+        following = "" if next_due is None else next_due
+        return self._moved(task.id, self._redis.run("resume", task.id, due, following, _json(list(skip)), missed))
+
+    @staticmethod
+    def _moved(task_id: str, answer: Any) -> Moved:
+        if not answer:
+            raise _no_task(task_id)
+        return Moved(task_type=TaskType(answer[0]), was=Status(answer[1]), status=Status(answer[2]))
+
+    def run_now(self, task_id: str, overlap: str) -> tuple[Status, str, str]:
+        """Start a run at once; the task's status before, then the id and status of the run, empty where none started.
+
+        Raises TaskNotFound.
+        """
+        answer = self._redis.run("run_now", task_id, overlap, uuid.uuid4().hex)
+        if not answer:
+            raise _no_task(task_id)
+        return Status(answer[0]), answer[1], answer[2]
+
+    def edit(
+        self,
+        task: Task,
+        *,
+        revision: int,
+        losses: int,
+        seen_due: int | None,
+        delay: int | None,
+        skip: Sequence[int] = (),
+        missed: int = 0,
+    ) -> bool:
+        """Put `task` in the place of its revision `revision`; False where that is not there to be changed any more.
+
+        `seen_due` is the due time that is replaced by `task.next_run_at`, or by `delay` milliseconds from now;
+        None leaves it. Raises TaskNotFound.
+        """
+        answer = self._redis.run(
+            "edit",
+            *(task.id, revision, task.priority, _json(_about(task)), _json(task.spec), _json(task.tags)),
+            *("" if task.expires_in is None else round(task.expires_in * 1000), losses),
+            *("" if seen_due is None else seen_due, task.next_run_at or 0, "" if delay is None else delay),
+            *(_json(list(skip)), missed, uuid.uuid4().hex),
+        )
+        if not answer:
+            raise _no_task(task.id)
+        return bool(answer[2])
+
     def health(self, kinds: Sequence[str]) -> dict[str, Any]:
         """Live workers, the age of Beat's last tick in seconds, and how much waits and runs."""
         now, beat, due, running, queued, workers = self._redis.run("health", *kinds)
@@ -252,31 +343,28 @@ class Store:
             next_due=int(following) if following else None,
             queued=queued,
             schedules=[
-                DueSchedule(task_id=task_id, due_at=int(due), about=json.loads(about), fired=int(fired))
-                for task_id, due, about, fired in schedules
+                DueSchedule(task_id=task_id, due_at=int(due), status=status, text=about)
+                for task_id, due, status, about in schedules
             ],
         )
 
-    def fire(
-        self,
-        schedule: DueSchedule,
-        *,
-        next_due: int | None,
-        overlap: str,
-        max_runs: int | None,
-        fire: Sequence[int],
-        skip: Sequence[int],
-        missed: int,
-    ) -> Sequence[str]:
-        """Make the runs of `schedule` that are due and advance it; ids of runs now queued.
+    def upcoming(self, after: int, until: int, *, offset: int, limit: int) -> Sequence[DueSchedule]:
+        """Schedules that will be due after the moment `after` and not later than `until`, the earliest first.
 
-        Nothing happens where another beat was first: the due time it was seen with must still stand.
+        `offset` leaves out the first ones, which an earlier page had.
         """
-        queued: Sequence[str] = self._redis.run(
-            "fire",
-            *(schedule.task_id, schedule.due_at, "" if next_due is None else next_due, overlap),
-            *("" if max_runs is None else max_runs, _json(list(fire)), _json(list(skip)), missed),
-        )
+        return [
+            DueSchedule(task_id=task_id, due_at=int(due), status=status, text=about)
+            for task_id, due, status, about in self._redis.run("upcoming", after, until, offset, limit)
+        ]
+
+    def fire(self, orders: Sequence[FireOrder]) -> Sequence[Sequence[str]]:
+        """Make the runs of schedules that are due and advance them, all in one step; for each, ids of runs now queued.
+
+        Nothing happens where another beat was first, or where somebody paused or edited the task meanwhile: the due
+        time and the status it was seen with must still stand.
+        """
+        queued: Sequence[Sequence[str]] = self._redis.run("fire", *map(_order, orders))
         return queued
 
     def tick(self, now: int) -> None:
@@ -322,6 +410,17 @@ def _about(task: Task) -> dict[str, Any]:
     if task.tags:
         about["tags"] = task.tags
     return about
+
+
+def _order(order: FireOrder) -> str:
+    """As fire.lua reads it."""
+    seen = order.schedule
+    return _json(
+        [
+            *(seen.task_id, str(seen.due_at), seen.status, "" if order.next_due is None else str(order.next_due)),
+            *(order.overlap, order.max_runs or 0, list(order.fire), list(order.skip), order.reason, order.missed),
+        ]
+    )
 
 
 def _json(value: Any) -> str:

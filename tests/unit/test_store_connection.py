@@ -13,12 +13,12 @@ import redis
 
 from tasks.errors import StoreUnavailable
 from tasks.store import Claim, DueSchedule, Store
-from tests.make import client_of, end, make_task, submit, take
+from tests.make import client_of, end, fire_as_seen, make_task, submit, take
 from tests.valkey import Valkey
 
 ID = "00000000-0000-7000-8000-000000000000"
 CLAIM = Claim(run_id=f"{ID}.1", kind="code", attempt=1, started_at=1, about={}, spec={})
-SCHEDULE = DueSchedule(task_id=ID, due_at=1, about={}, fired=0)
+SCHEDULE = DueSchedule(task_id=ID, due_at=1, status="scheduled", text="{}")
 VERBS: dict[str, Callable[[Store], Any]] = {
     "submit": lambda store: store.submit(make_task(), delay=None, losses=1, history=1),
     "get": lambda store: store.get(ID),
@@ -26,6 +26,10 @@ VERBS: dict[str, Callable[[Store], Any]] = {
     "list": lambda store: store.list(limit=5),
     "runs": lambda store: store.runs(ID, limit=5),
     "stop": lambda store: store.stop(ID),
+    "pause": lambda store: store.pause(ID),
+    "resume": lambda store: store.resume(make_task(task_type="scheduled"), next_due=None, skip=(), missed=0),
+    "run_now": lambda store: store.run_now(ID, "skip"),
+    "edit": lambda store: store.edit(make_task(), revision=1, losses=0, seen_due=None, delay=None),
     "delete": lambda store: store.delete(ID),
     "health": lambda store: store.health(["code"]),
     "claim": lambda store: store.claim("w1", ["code"], f"{ID}.1"),
@@ -35,9 +39,8 @@ VERBS: dict[str, Callable[[Store], Any]] = {
     "await_call": lambda store: store.await_call("w1", 0.1),
     "leave": lambda store: store.leave("w1"),
     "due": lambda store: store.due(5),
-    "fire": lambda store: store.fire(
-        SCHEDULE, next_due=None, overlap="skip", max_runs=None, fire=(1,), skip=(), missed=0
-    ),
+    "fire": lambda store: fire_as_seen(store, SCHEDULE),
+    "upcoming": lambda store: store.upcoming(1, 2, offset=0, limit=5),
     "tick": lambda store: store.tick(1),
     "await_wake": lambda store: store.await_wake(0.1),
     "reap": lambda store: store.reap(5),

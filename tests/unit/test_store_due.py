@@ -10,7 +10,7 @@ import pytest
 
 from tasks.model import ENDED, Status, Task
 from tasks.store import DueSchedule, Store
-from tests.make import NOW, end, fire, keys, submit, take
+from tests.make import NOW, end, fire, fire_as_seen, keys, submit, take
 
 S = Status
 
@@ -85,8 +85,8 @@ def test_a_due_schedule_is_named_until_it_is_fired(store: Store) -> None:
     scheduled(store, due=NOW * 2)
     for _ in range(2):
         (seen,) = store.due(10).schedules
-        assert (seen.task_id, seen.due_at, seen.fired) == (task.id, 1000, 0)
-        assert seen.about["timing"]["cron_expression"] == "* * * * *"
+        assert (seen.task_id, seen.due_at, seen.status) == (task.id, 1000, S.SCHEDULED)
+        assert seen.timing["cron_expression"] == "* * * * *"
 
 
 def test_firing_makes_a_run_and_advances_the_schedule(store: Store) -> None:
@@ -103,16 +103,8 @@ def test_firing_makes_a_run_and_advances_the_schedule(store: Store) -> None:
 def test_a_beat_that_comes_second_fires_nothing(store: Store) -> None:
     task = scheduled(store)
     (seen,) = store.due(10).schedules
-    how: dict[str, Any] = {
-        "next_due": 2000,
-        "overlap": "allow",
-        "max_runs": None,
-        "fire": (1000,),
-        "skip": (),
-        "missed": 0,
-    }
-    assert len(store.fire(seen, **how)) == 1
-    assert store.fire(seen, **how) == []
+    assert len(fire_as_seen(store, seen, next_due=2000)) == 1
+    assert fire_as_seen(store, seen, next_due=2000) == []
     assert store.get(task.id).run_count == 1
 
 
@@ -124,17 +116,7 @@ def test_two_beats_at_once_fire_one_run(store: Store) -> None:
     def beat() -> None:
         barrier.wait()
         for schedule in store.due(500).schedules:
-            fired.extend(
-                store.fire(
-                    schedule,
-                    next_due=NOW * 2,
-                    overlap="allow",
-                    max_runs=None,
-                    fire=(schedule.due_at,),
-                    skip=(),
-                    missed=0,
-                )
-            )
+            fired.extend(fire_as_seen(store, schedule, next_due=NOW * 2))
 
     beats = [threading.Thread(target=beat) for _ in range(2)]
     for each in beats:
@@ -152,14 +134,14 @@ def test_a_schedule_stopped_or_deleted_meanwhile_does_not_fire(store: Store, gon
         store.stop(task.id)
     else:
         store.delete(task.id)
-    assert store.fire(seen, next_due=5, overlap="allow", max_runs=None, fire=(1,), skip=(), missed=0) == []
+    assert fire_as_seen(store, seen, next_due=5) == []
     assert store.due(10).schedules == []
     assert (keys(store) == set()) is (gone == "deleted")
 
 
 def test_firing_for_no_task_makes_none(store: Store) -> None:
-    seen = DueSchedule(task_id="nothing", due_at=1, about={}, fired=0)
-    assert store.fire(seen, next_due=5, overlap="allow", max_runs=None, fire=(1,), skip=(), missed=0) == []
+    seen = DueSchedule(task_id="nothing", due_at=1, status="scheduled", text="{}")
+    assert fire_as_seen(store, seen, next_due=5) == []
     assert keys(store) == set()
 
 

@@ -8,6 +8,7 @@ a lease goes on.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import pytest
 from tasks.errors import StoreUnavailable
 from tasks.model import Status
 from tasks.store import Store, scripts
-from tests.make import client_of, end, everything, fire, keys, run_out, submit, take
+from tests.make import NOW, client_of, end, everything, fire, fire_as_seen, keys, run_out, submit, take
 from tests.valkey import Valkey
 
 S = Status
@@ -156,8 +157,7 @@ def stop_busy_schedule(store: Store) -> Verb:
 def firing(store: Store, **how: Any) -> Verb:
     submit(store, task_type="scheduled", next_run_at=1)
     (seen,) = store.due(10).schedules
-    told = {"next_due": 5, "overlap": "queue", "max_runs": None, "fire": (1, 2), "skip": (), "missed": 0, **how}
-    return lambda: store.fire(seen, **told)
+    return lambda: fire_as_seen(store, seen, **{"next_due": 5, "overlap": "queue", "fire": (1, 2), **how})
 
 
 def fire_some(store: Store) -> Verb:
@@ -165,21 +165,50 @@ def fire_some(store: Store) -> Verb:
 
 
 def fire_the_last(store: Store) -> Verb:
-    return firing(store, next_due=None, fire=(), skip=())
+    return firing(store, next_due=None, fire=())
 
 
 def fire_none(store: Store) -> Verb:
-    return firing(store, fire=(), skip=())
+    return firing(store, fire=())
+
+
+def resume(store: Store) -> Verb:
+    task = submit(store, task_type="scheduled", next_run_at=1)
+    store.pause(task.id)
+    return lambda: store.resume(task, next_due=5, skip=(1,), missed=2)
+
+
+def run_now(store: Store) -> Verb:
+    task = submit(store, task_type="scheduled")
+    return lambda: store.run_now(task.id, "skip")
+
+
+def run_delayed_now(store: Store) -> Verb:
+    task = submit(store, task_type="delayed")
+    return lambda: store.run_now(task.id, "")
+
+
+def edit(store: Store) -> Verb:
+    task = submit(store, task_type="scheduled", tags=("old",))
+    changed = dataclasses.replace(task, tags=("new",), next_run_at=NOW * 2)
+    return lambda: store.edit(changed, revision=1, losses=0, seen_due=NOW, delay=None)
+
+
+def pause(store: Store) -> Verb:
+    task = submit(store, task_type="scheduled")
+    return lambda: store.pause(task.id)
 
 
 WAITS = [
     *(claim_named, claim_next, claim_expired, claim_again),
     *(finish, finish_to_retry, finish_of_another_and_take_the_next),
     *(due_delayed, due_retry, fire_some, fire_the_last, fire_none),
+    *(resume, run_now, run_delayed_now, edit),
 ]
 GOES_ON = [
     *(give_back, heartbeat, reap_repeatable, reap_lost, reap_stopping),
     *(stop_queued, stop_delayed, stop_running, stop_schedule, stop_busy_schedule),
+    pause,
 ]
 
 
