@@ -22,6 +22,12 @@ class Slots:
         return [kind for kind, most in self._most.items() if left > 0 and self._taken[kind] < most]
 
     @property
+    def free(self) -> dict[str, int]:
+        """How many more of each kind fit, for those for which there is room."""
+        left = self._total - sum(self._taken.values())
+        return {kind: min(left, self._most[kind] - self._taken[kind]) for kind in self.rooms}
+
+    @property
     def taken(self) -> Mapping[str, int]:
         """How many are taken, by kind."""
         return dict(self._taken)

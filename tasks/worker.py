@@ -211,8 +211,8 @@ class Worker:
         works = self._works.copy()
         alive = [work for work in works.values() if time.monotonic() < work.deadline]
         with self._claiming:
-            rooms = [] if self._draining.is_set() else self._slots.rooms
-        pulse = self._store.heartbeat(self.name, self._about(works), rooms, [work.claim for work in alive])
+            free = {} if self._draining.is_set() else self._slots.free
+        pulse = self._store.heartbeat(self.name, self._about(works), free, [work.claim for work in alive])
         for run_id in pulse.stops:
             self._stop(run_id, "stopped")
         for run_id in pulse.lost:

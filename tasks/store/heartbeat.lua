@@ -2,8 +2,8 @@
 -- A worker says that it lives, extends the leases of its runs, and learns which of them it must end.
 -- KEYS[1] prefix
 -- ARGV    1 worker id  2 lease (ms)  3 counts as gone after (ms)  4 what it says of itself (JSON)
---         5 kinds for which it has room (JSON)  6… run id and attempt, in turn
--- Answer  run ids to stop; run ids that are no longer this worker's; the first waiting run of each kind with room
+--         5 how many more of each kind fit (JSON object)  6… run id and attempt, in turn
+-- Answer  run ids to stop; run ids that are no longer this worker's; as many waiting runs as fit
 local worker, lease = ARGV[1], tonumber(ARGV[2])
 local at = now_ms()
 redis.call('ZADD', WORKERS, at + tonumber(ARGV[3]), worker)
@@ -19,8 +19,7 @@ for i = 6, #ARGV, 2 do
     if status == 'stopping' then stops[#stops + 1] = run_id end
   end
 end
-for _, kind in ipairs(cjson.decode(ARGV[5])) do
-  local first = redis.call('ZRANGE', queued_key(kind), 0, 0)
-  if first[1] then waiting[#waiting + 1] = first[1] end
+for kind, many in pairs(cjson.decode(ARGV[5])) do
+  for _, run_id in ipairs(redis.call('ZRANGE', queued_key(kind), 0, many - 1)) do waiting[#waiting + 1] = run_id end
 end
 return { stops, lost, waiting }

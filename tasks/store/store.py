@@ -317,10 +317,18 @@ class Store:
         status = self._redis.run("give_back", claim.run_id, worker, claim.attempt, _json(outcome))
         return Status(status) if status else None
 
-    def heartbeat(self, worker: str, about: Mapping[str, Any], rooms: Sequence[str], claims: Sequence[Claim]) -> Pulse:
-        """Say that `worker` lives and still does `claims`, and that it has room for the kinds `rooms`."""
+    def heartbeat(
+        self, worker: str, about: Mapping[str, Any], free: Mapping[str, int], claims: Sequence[Claim]
+    ) -> Pulse:
+        """Say that `worker` lives and still does `claims`, and how many more of each kind fit (`free`)."""
         held = [word for claim in claims for word in (claim.run_id, claim.attempt)]
-        said = (worker, LEASE, WORKER_GONE, _json(about), _json(list(rooms)))
+        said = (
+            worker,
+            LEASE,
+            WORKER_GONE,
+            _json(about),
+            _json({kind: min(many, RING_AT_MOST) for kind, many in free.items()}),
+        )
         stops, lost, waiting = self._redis.run("heartbeat", *said, *held)
         return Pulse(stops=stops, lost=lost, waiting=waiting)
 

@@ -12,6 +12,7 @@ def slots() -> Slots:
 def test_there_is_room_until_a_kind_has_all_it_may() -> None:
     held = slots()
     assert held.rooms == ["code", "http"]
+    assert held.free == {"code": 1, "http": 3}
     held.take("code")
     assert held.rooms == ["http"]
     held.give("code")

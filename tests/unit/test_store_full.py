@@ -91,7 +91,7 @@ def give_back(store: Store) -> Verb:
 def heartbeat(store: Store) -> Verb:
     submit(store)
     claim = take(store)
-    return lambda: store.heartbeat("w1", {}, [], [claim])
+    return lambda: store.heartbeat("w1", {}, {}, [claim])
 
 
 def due_delayed(store: Store) -> Verb:

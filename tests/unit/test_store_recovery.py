@@ -200,7 +200,7 @@ def test_a_heartbeat_extends_the_leases_it_names_and_no_others(store: Store) -> 
     submit(store)
     held, other = take(store), take(store)
     run_out(store)
-    pulse = store.heartbeat("w1", {"id": "w1"}, [], [held])
+    pulse = store.heartbeat("w1", {"id": "w1"}, {}, [held])
     assert (pulse.stops, pulse.lost, pulse.waiting) == ([], [], [])
     assert store.reap(10) == [(other.run_id, "queued")]
 
@@ -214,7 +214,7 @@ def test_a_heartbeat_tells_which_runs_to_stop_and_which_are_lost(store: Store) -
     store.delete(deleted.id)
     store.reap(10)
     store.stop(stopping.id)
-    pulse = store.heartbeat("w1", {}, [], list(claims.values()))
+    pulse = store.heartbeat("w1", {}, {}, list(claims.values()))
     assert pulse.stops == [claims[stopping.id].run_id]
     assert set(pulse.lost) == {claims[task.id].run_id for task in (reaped, deleted, finished)}
 
@@ -226,16 +226,18 @@ def test_a_heartbeat_for_an_earlier_attempt_extends_nothing(store: Store) -> Non
     store.reap(10)
     take(store)
     run_out(store)
-    assert store.heartbeat("w1", {}, [], [first]).lost == [first.run_id]
+    assert store.heartbeat("w1", {}, {}, [first]).lost == [first.run_id]
     assert len(store.reap(10)) == 1
 
 
 def test_a_heartbeat_finds_runs_for_which_no_bell_rang(store: Store) -> None:
     code = [submit(store), submit(store)]
     http = submit(store, kind="http")
-    assert store.heartbeat("w1", {}, ["code", "http"], []).waiting == [f"{code[0].id}.1", f"{http.id}.1"]
-    assert store.heartbeat("w1", {}, ["http"], []).waiting == [f"{http.id}.1"]
-    assert store.heartbeat("w1", {}, [], []).waiting == []
+    assert sorted(store.heartbeat("w1", {}, {"code": 2, "http": 9}, []).waiting) == sorted(
+        f"{task.id}.1" for task in (*code[:2], http)
+    )
+    assert store.heartbeat("w1", {}, {"http": 1}, []).waiting == [f"{http.id}.1"]
+    assert store.heartbeat("w1", {}, {}, []).waiting == []
 
 
 # --- who is there ------------------------------------------------------------------------------------------------
@@ -251,7 +253,7 @@ def test_health_tells_of_workers_beat_and_queues(store: Store) -> None:
     submit(store, kind="http")
     submit(store, task_type="delayed")
     take(store, kinds=["code"])
-    store.heartbeat("w1", {"id": "w1", "host": "主机"}, [], [])
+    store.heartbeat("w1", {"id": "w1", "host": "主机"}, {}, [])
     store.tick(store.due(1).now)
     found = store.health(["code", "http"])
     assert found["workers"] == [{"id": "w1", "host": "主机"}]
@@ -261,7 +263,7 @@ def test_health_tells_of_workers_beat_and_queues(store: Store) -> None:
 
 
 def test_a_silent_worker_and_a_silent_beat_are_not_alive(store: Store) -> None:
-    store.heartbeat("w1", {"id": "w1"}, [], [])
+    store.heartbeat("w1", {"id": "w1"}, {}, [])
     store._redis.command("ZADD", "{tms}:workers", 1, "w1")
     store.tick(store.due(1).now - 60_000)
     found = store.health(["code"])
@@ -272,7 +274,7 @@ def test_a_silent_worker_and_a_silent_beat_are_not_alive(store: Store) -> None:
 
 
 def test_a_worker_that_leaves_is_no_longer_listed_and_leaves_no_key(store: Store) -> None:
-    store.heartbeat("w1", {"id": "w1"}, [], [])
+    store.heartbeat("w1", {"id": "w1"}, {}, [])
     submit(store)
     take(store)
     store.stop(store.list(limit=1)[0][0].id)
