@@ -8,6 +8,12 @@ from api.body import MOST_PER_PAGE, PER_PAGE
 from api.openapi import Parameter
 from tasks.model import Status, TaskType
 
+IF_MATCH = Parameter(
+    name="If-Match",
+    where="header",
+    description="The `ETag` of the task as it was read: edit it only if nobody did so since.",
+    schema={"type": "string", "pattern": '^(\\*|"[0-9]{1,15}(\\.[0-9a-z._]*)?")$'},
+)
 LIMIT = Parameter(
     name="limit",
     description="Entries on a page.",

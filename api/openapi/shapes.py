@@ -8,6 +8,8 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from tasks.model import Priority, Status, TaskType
+from tasks.occurrence import Touch
+from tasks.preview import PreviewFields
 from tasks.schedule import Misfire, Overlap
 
 Moment = Annotated[
@@ -130,6 +132,9 @@ class Task(TaskSummary):
     expires_in: NotRequired[float]
     last_run: Run | None
     next_runs: NotRequired[Annotated[list[Moment], Field(description="Scheduled tasks: the next five times.")]]
+    skipped_unlisted: NotRequired[
+        Annotated[int, Field(ge=0, description="Scheduled tasks: occurrences skipped without a row of their own.")]
+    ]
     result: NotRequired[Annotated[Any, Field(description="Of the one run of an immediate or delayed task.")]]
     error: NotRequired[RunError | None]
     stdout: NotRequired[str]
@@ -239,6 +244,47 @@ class Me(TypedDict):
     role: str
 
 
+class Described(TypedDict):
+    """A schedule as a sentence."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    en: str
+    zh: str
+
+
+class ClockRemark(TypedDict):
+    """What a change of the clock does to an occurrence."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    touch: Touch
+    named: Annotated[str, Field(description="The time on the clock that the expression names.")]
+    en: str
+    zh: str
+
+
+class Occurrence(TypedDict):
+    """One time at which a schedule runs."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    at: Moment
+    local: Annotated[str, Field(description="The same on the clock of the zone, with its offset.")]
+    remark: ClockRemark | None
+
+
+class Preview(TypedDict):
+    """What a schedule is going to do."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    cron_expression: str
+    timezone: str
+    description: Described
+    next_runs: list[Moment]
+    occurrences: list[Occurrence]
+    clock_changes: Annotated[
+        list[Occurrence], Field(description="Occurrences of the next 400 days that a change of the clock touches.")
+    ]
+
+
 class OpenApi(TypedDict):
     """An OpenAPI document."""
 
@@ -253,6 +299,7 @@ SHAPES: dict[str, Any] = {
     for shape in (
         *(Problem, Task, TaskPage, Run, RunPage, Health, Live, Ready),
         *(Login, Tokens, Me),
+        *(Preview, PreviewFields),
         *(OpenApi,),
     )
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tasks.base_tasks import Kind
@@ -41,7 +41,28 @@ def submissions(kinds: Mapping[str, Kind], template: str) -> tuple[dict[str, Sch
         "description": "A task to be stored: exactly one kind of work, and when it is to be done.",
         "anyOf": [{"$ref": template.format(model=name)} for name in shapes],
     }
+    shapes["TaskEdit"] = _edit(base, [kind.Spec.model_json_schema(ref_template=template) for kind in kinds.values()])
     return shapes, definitions
+
+
+def _edit(base: Schema, specs: Iterable[Schema]) -> Schema:
+    """Any of the fields; null takes one back to its default."""
+    fields = {name: dict(_field(name, schema)) for name, schema in base["properties"].items() if name != "task_type"}
+    for spec in specs:
+        fields.update({name: dict(_plain(schema)) for name, schema in spec["properties"].items()})
+    return {
+        "type": "object",
+        "description": "The fields to change. Each replaces the old value; null takes it back to its default.",
+        "properties": {name: _or_null(schema) for name, schema in fields.items()},
+        "additionalProperties": False,
+    }
+
+
+def _or_null(schema: Schema) -> Schema:
+    if {"type": "null"} in schema.get("anyOf", ()):
+        return schema
+    told = {key: value for key, value in schema.items() if key in ("description", "default")}
+    return {**told, "anyOf": [{k: v for k, v in schema.items() if k not in told}, {"type": "null"}]}
 
 
 def _name(kind: str, task_type: TaskType, way: str | None) -> str:

@@ -33,7 +33,7 @@ class House:
         settings = make_settings(folder)
         self.store, self.bell, self.kinds = store, RecordedBell(), build_kinds(settings)
         self.manager = TaskManager(store=store, bell=self.bell, kinds=self.kinds, settings=settings)
-        self.client: FlaskClient = create_app(settings, self.manager, tuple(self.kinds)).test_client()
+        self.client: FlaskClient = create_app(settings, self.manager, self.kinds).test_client()
 
     def submit(self, **fields: Any) -> dict[str, Any]:
         answer = self.client.post("/api/tasks", json=http_body(**fields))
