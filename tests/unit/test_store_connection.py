@@ -25,6 +25,7 @@ VERBS: dict[str, Callable[[Store], Any]] = {
     "owner": lambda store: store.owner(ID),
     "list": lambda store: store.list(limit=5),
     "runs": lambda store: store.runs(ID, limit=5),
+    "owner": lambda store: store.owner(ID),
     "stop": lambda store: store.stop(ID),
     "pause": lambda store: store.pause(ID),
     "resume": lambda store: store.resume(make_task(task_type="scheduled"), next_due=None, skip=(), missed=0),
