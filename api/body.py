@@ -12,7 +12,7 @@ from flask import request
 from api.errors import BadRequest
 from api.openapi import Parameter
 from tasks import identifier, moment
-from tasks.errors import FieldProblem, TaskChanged
+from tasks.errors import FieldProblem
 
 MOST_PER_PAGE = 500
 PER_PAGE = 50
@@ -62,18 +62,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def revision() -> int | None:
-    """The revision that `If-Match` (RFC 9110 §13.1.1) asks for; None for any.
+    """The revision that `If-Match` (RFC 9110 §13.1.1) asks for; None for any, 0 for a tag that no revision has.
 
     Only the revision in the entity tag counts: runs change how a task looks, but do not stand in the way of an edit.
-    Raises TaskChanged for a tag that no revision has.
     """
     text = request.headers.get("If-Match", "*").strip()
     if text == "*":
         return None
     tag = IF_MATCH.fullmatch(text)
-    if tag is None:
-        raise TaskChanged("If-Match names no revision of this task; send the ETag of an answer as it was.")
-    return int(tag[1])
+    return int(tag[1]) if tag else 0
 
 
 class Query:

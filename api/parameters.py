@@ -11,8 +11,8 @@ from tasks.model import Status, TaskType
 IF_MATCH = Parameter(
     name="If-Match",
     where="header",
-    description="The `ETag` of the task as it was read: edit it only if nobody did so since.",
-    schema={"type": "string", "pattern": '^(\\*|"[0-9]{1,15}(\\.[0-9a-z._]*)?")$'},
+    description="The `ETag` of the task as it was read: edit it only if nobody did so since. `*` for any.",
+    schema={"type": "string"},
 )
 LIMIT = Parameter(
     name="limit",

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from tasks import errors
 from tasks.model import Run, Status, Task, TaskType
 from tasks.store import parse
 from tasks.store.connection import PREFIX, Connection
+from tasks.store.records import Claim, Due, DueSchedule, FireOrder, Moved, Pulse, Quotas
 
 #: Milliseconds for which a run belongs to the worker that claimed it, unless a heartbeat extends it.
 LEASE = 30_000
@@ -24,89 +23,6 @@ BEAT_GONE = 10_000
 RING_AT_MOST = 64
 #: Entries that one page of a listing looks at before it answers with what it found.
 LOOKS = 5_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quotas:
-    """How much one owner may have; None: any number."""
-
-    tasks: int | None = None
-    #: Scheduled tasks that have not ended.
-    schedules: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A run that a worker has taken, with all it needs to do it."""
-
-    run_id: str
-    kind: str
-    attempt: int
-    started_at: int
-    about: Mapping[str, Any]
-    spec: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DueSchedule:
-    """A scheduled task whose time has come, or will soon."""
-
-    task_id: str
-    due_at: int
-    #: `scheduled`, or `paused`: then its occurrences are skipped.
-    status: str
-    #: Name, timing and so on as stored, JSON.
-    text: str
-
-    @cached_property
-    def timing(self) -> Mapping[str, Any]:
-        """The timing fields."""
-        timing: Mapping[str, Any] = json.loads(self.text)["timing"]
-        return timing
-
-
-@dataclass(frozen=True, kw_only=True)
-class FireOrder:
-    """What becomes of the due occurrences of one schedule."""
-
-    schedule: DueSchedule
-    #: None: never again.
-    next_due: int | None
-    overlap: str
-    max_runs: int | None
-    #: Due times to run, and to record as skipped, with how many more were skipped, and why.
-    fire: Sequence[int]
-    skip: Sequence[int] = ()
-    missed: int = 0
-    reason: str = "misfire"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moved:
-    """A task's status before and after a verb, and its type, which decides whether the verb meant anything to it."""
-
-    task_type: TaskType
-    was: Status
-    status: Status
-
-
-@dataclass(frozen=True, kw_only=True)
-class Due:
-    """What is due now."""
-
-    now: int
-    next_due: int | None
-    queued: Sequence[str]
-    schedules: Sequence[DueSchedule]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pulse:
-    """What a worker learns from its heartbeat: runs to stop, runs it has lost, runs that wait for a bell."""
-
-    stops: Sequence[str]
-    lost: Sequence[str]
-    waiting: Sequence[str]
 
 
 class Store:
