@@ -22,7 +22,6 @@ SCHEDULE = DueSchedule(task_id=ID, due_at=1, status="scheduled", text="{}")
 VERBS: dict[str, Callable[[Store], Any]] = {
     "submit": lambda store: store.submit(make_task(), delay=None, losses=1, history=1),
     "get": lambda store: store.get(ID),
-    "owner": lambda store: store.owner(ID),
     "list": lambda store: store.list(limit=5),
     "runs": lambda store: store.runs(ID, limit=5),
     "owner": lambda store: store.owner(ID),
