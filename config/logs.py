@@ -9,6 +9,7 @@ from typing import Any
 
 from concurrent_log_handler import ConcurrentRotatingFileHandler
 
+from config.log_lines import Gathered
 from config.settings import Settings
 
 FILE = "task_manage.log"
@@ -17,7 +18,14 @@ FORMAT = "%(asctime)s %(levelname)s [{process}] %(name)s: %(message)s"
 QUIET = ("celery.app.trace", "celery.worker.strategy", "urllib3", "amqp", "kombu")
 
 
+#: Characters written together at the most, and as a share of LOG_MAX_BYTES, so that files keep their size.
+MOST_TOGETHER = 65_536
+SHARE_TOGETHER = 100
+
+
 def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
@@ -48,22 +56,21 @@ def configure(settings: Settings, process: str, *, level: int | None = None, con
     Raises OSError where LOG_DIR cannot be written.
     """
     settings.log_dir.mkdir(parents=True, exist_ok=True)
-    formatter = OneLine(FORMAT.format(process=process))
     file = ConcurrentRotatingFileHandler(
         str(settings.log_dir / FILE),
         maxBytes=settings.log_max_bytes,
         backupCount=settings.log_backup_count,
         encoding="utf-8",
     )
-    handlers: list[logging.Handler] = [file, logging.StreamHandler(sys.stderr)] if console else [file]
+    targets: list[logging.Handler] = [file, logging.StreamHandler(sys.stderr)] if console else [file]
+    handler = Gathered(targets, most=min(MOST_TOGETHER, settings.log_max_bytes // SHARE_TOGETHER))
+    handler.setFormatter(OneLine(FORMAT.format(process=process)))
     wanted = min(logging.getLevelName(settings.log_level), level or logging.CRITICAL)
-    for handler in handlers:
-        handler.setFormatter(formatter)
     root = logging.getLogger()
     for replaced in root.handlers:
-        if isinstance(replaced, ConcurrentRotatingFileHandler):
+        if isinstance(replaced, Gathered):
             replaced.close()
-    root.handlers[:] = handlers
+    root.handlers[:] = [handler]
     root.setLevel(wanted)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(wanted, logging.WARNING) if wanted > logging.DEBUG else wanted)

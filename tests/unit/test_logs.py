@@ -7,12 +7,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from concurrent_log_handler import ConcurrentRotatingFileHandler
 
 from config import logs
 from config.settings import Settings
@@ -40,6 +41,7 @@ def _own_logging() -> Iterator[None]:
 
 
 def written(settings: Settings) -> list[str]:
+    logging.getLogger().handlers[0].flush()
     return (settings.log_dir / logs.FILE).read_text(encoding="utf-8").splitlines()
 
 
@@ -175,18 +177,18 @@ def test_entries_go_to_the_console_too_unless_it_is_somebody_elses(
     log.info("said twice")
     logs.configure(settings, "api", console=False)
     log.info("said once")
-    assert "said twice" in capsys.readouterr().err
     assert len(written(settings)) == 2
+    assert "said twice" in capsys.readouterr().err
 
 
 def test_the_log_is_rotated_and_only_so_many_old_ones_are_kept(tmp_path: Path) -> None:
     settings = configured(tmp_path, log_max_bytes=10_000, log_backup_count=2)
     for number in range(600):
         log.info("entry %d %s", number, "x" * 60)
+    assert written(settings)[-1].split()[-2] == "599"
     files = sorted(path.name for path in settings.log_dir.iterdir() if not path.name.startswith("."))
     assert files == ["task_manage.log", "task_manage.log.1", "task_manage.log.2"]
     assert all((settings.log_dir / name).stat().st_size < 10_200 for name in files)
-    assert written(settings)[-1].split()[-2] == "599"
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
@@ -232,6 +234,65 @@ def test_processes_that_write_and_rotate_at_once_lose_no_entry_and_tear_none(tmp
     assert sorted(seen) == sorted((str(writer), str(number)) for writer in range(4) for number in range(300))
 
 
-def test_the_handler_is_the_one_that_locks_between_processes(tmp_path: Path) -> None:
-    configured(tmp_path)
-    assert isinstance(logging.getLogger().handlers[0], ConcurrentRotatingFileHandler)
+def read(settings: Settings) -> list[str]:
+    return (settings.log_dir / logs.FILE).read_text(encoding="utf-8").splitlines()
+
+
+def test_an_entry_after_a_quiet_time_and_a_warning_are_there_at_once(tmp_path: Path) -> None:
+    settings = configured(tmp_path)
+    log.info("first")
+    assert len(read(settings)) == 1
+    for number in range(5):
+        log.info("entry %d", number)
+    log.warning("last")
+    assert [line.split(": ", 1)[1] for line in read(settings)][1:] == [*(f"entry {n}" for n in range(5)), "last"]
+
+
+def test_gathered_entries_are_written_without_another_one(tmp_path: Path) -> None:
+    settings = configured(tmp_path)
+    for number in range(100):
+        log.info("entry %d", number)
+    end = time.monotonic() + 10
+    while len(read(settings)) < 100 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert [int(line.rsplit(" ", 1)[1]) for line in read(settings)] == list(range(100))
+
+
+def test_entries_of_many_threads_are_each_written_once(tmp_path: Path) -> None:
+    settings = configured(tmp_path)
+
+    def write(thread: int) -> None:
+        for number in range(200):
+            log.info("%d %d", thread, number)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seen = [tuple(map(int, line.split(": ", 1)[1].split())) for line in written(settings)]
+    assert sorted(seen) == sorted((thread, number) for thread in range(8) for number in range(200))
+    assert [number for thread, number in seen if thread == 3] == list(range(200))
+
+
+def test_a_forked_child_writes_its_own_entries_and_not_its_parents(tmp_path: Path) -> None:
+    code = """
+import logging, os
+from pathlib import Path
+from config import logs
+from config.settings import load
+logs.configure(load(), "parent", console=False)
+log = logging.getLogger("w")
+for number in range(50): log.info("parent %d", number)
+child = os.fork()
+if child == 0:
+    for number in range(50): log.info("child %d", number)
+    logging.shutdown()
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    environment = {**os.environ, "LOG_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True, timeout=60)
+    lines = (tmp_path / logs.FILE).read_text(encoding="utf-8").splitlines()
+    seen = sorted(line.split(": ", 1)[1] for line in lines)
+    assert seen == sorted(f"{who} {number}" for who in ("parent", "child") for number in range(50))
