@@ -13,6 +13,7 @@ RUN python -m pip install --require-hashes -r requirements.txt
 COPY celery_app.py flowerconfig.py start.py test_system.py ./
 COPY config ./config
 COPY tasks ./tasks
+COPY access ./access
 COPY api ./api
 COPY supervision ./supervision
 

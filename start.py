@@ -25,6 +25,10 @@ def main() -> int:
     if missing:
         print(_how_to_install(missing), file=sys.stderr)
         return 1
+    if options.command == "create-admin":
+        from access.command import create_admin
+
+        return create_admin(options.name)
     from supervision.command import run
 
     return run(ROOT, dict(os.environ), verbose=options.verbose)
@@ -40,6 +44,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--verbose", action="store_true", help="show everything the parts print, not only warnings and errors"
     )
+    commands = parser.add_subparsers(dest="command", title="other commands", metavar="")
+    admin = commands.add_parser(
+        "create-admin",
+        help="make an administrator, or give one a new password",
+        description="Asks for a password, or takes it from standard input. The service, or at least Redis, must run.",
+    )
+    admin.add_argument("name", nargs="?", help="by default ADMIN_USERNAME")
     return parser.parse_args()
 
 

@@ -10,20 +10,23 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import auth, control, cron, errors, health, runs, tasks
+from access.keys import ApiKeys
+from access.passwords import Passwords
+from access.users import Users
+from api import audit, auth, control, cron, errors, health, keys, runs, tasks, users
+from api.browser import Browsers
+from api.identity import Gate
+from api.limits import Limits
 from api.openapi import pages
+from api.tokens import Tokens
 from config.settings import Settings
 from tasks.base_tasks import Kind
+from tasks.store.accounts import Accounts
 from tasks.task_manager import TaskManager
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 class Utf8Json(JSONProvider):
@@ -38,8 +41,8 @@ class Utf8Json(JSONProvider):
         return json.loads(s)
 
 
-def create_app(settings: Settings, manager: TaskManager, kinds: Mapping[str, Kind]) -> Flask:
-    """The WSGI application over `manager`; `kinds` are those it knows, by name."""
+def create_app(settings: Settings, manager: TaskManager, kinds: Mapping[str, Kind], accounts: Accounts) -> Flask:
+    """The WSGI application over `manager`, which asks api/identity.py who asks; `kinds` are those it knows, by name."""
     app = Flask("api", static_folder=None)
     app.json = Utf8Json(app)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, DEBUG=False, PROPAGATE_EXCEPTIONS=False)
@@ -47,7 +50,7 @@ def create_app(settings: Settings, manager: TaskManager, kinds: Mapping[str, Kin
     app.before_request(_name_request)
     app.after_request(_dress)
     errors.register(app)
-    auth.register(app, settings)
+    _guard(app, settings, accounts)
     app.register_blueprint(tasks.blueprint(manager, kinds))
     app.register_blueprint(control.blueprint(manager))
     app.register_blueprint(runs.blueprint(manager))
@@ -57,13 +60,26 @@ def create_app(settings: Settings, manager: TaskManager, kinds: Mapping[str, Kin
     return app
 
 
+def _guard(app: Flask, settings: Settings, accounts: Accounts) -> None:
+    """What stands before every view, in this order; and the routes of those who may come in."""
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies)  # type: ignore[method-assign]
+    api_keys, tokens = ApiKeys(accounts), Tokens(app, settings, accounts)
+    members, limits = Users(accounts, settings, Passwords()), Limits(accounts, settings)
+    Browsers(settings).register(app)
+    limits.register(app, Gate(tokens, api_keys, required=settings.auth_is_required))
+    audit.register(app, accounts, settings)
+    app.register_blueprint(auth.blueprint(members, tokens, limits))
+    app.register_blueprint(users.blueprint(members))
+    app.register_blueprint(keys.blueprint(api_keys))
+    app.register_blueprint(audit.blueprint(accounts))
+
+
 def _name_request() -> None:
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _dress(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
     response.headers["X-Request-Id"] = g.get("request_id") or uuid.uuid4().hex
     return response

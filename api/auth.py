@@ -1,68 +1,31 @@
-"""/api/auth: who may use the API, where AUTH_REQUIRED says that it matters."""
+"""/api/auth: log in, get new tokens, log out, see who one is, change one's password."""
 
 from __future__ import annotations
 
-import hmac
 import logging
-from datetime import timedelta
 
-from flask import Blueprint, Flask, Response, jsonify, request
-from flask_jwt_extended import (
-    JWTManager,
-    create_access_token,
-    create_refresh_token,
-    get_jwt_identity,
-    verify_jwt_in_request,
-)
-from flask_jwt_extended.exceptions import JWTExtendedException
-from jwt.exceptions import PyJWTError
+from flask import Blueprint, Response, jsonify
 
-from api import body
+from access.users import Users
+from api import audit, identity
+from api.fields import Fields
+from api.limits import Limits
 from api.openapi import Answer, Operation, describe
-from config import keys
-from config.settings import Settings
-from tasks.errors import NotAllowed
+from api.tokens import Tokens
+from tasks.errors import Forbidden, NotAllowed
 
 log = logging.getLogger(__name__)
 
-#: Open to everybody, with or without a token.
-OPEN = ("/api/health", "/api/auth/login", "/api/openapi.json", "/api/docs")
 
-
-def register(app: Flask, settings: Settings) -> None:
-    """Require a token for everything under /api but OPEN, if the settings say so, and add login and refresh."""
-    app.config.update(
-        JWT_SECRET_KEY=keys.jwt_key(settings),
-        JWT_ALGORITHM="HS256",
-        JWT_TOKEN_LOCATION=["headers"],
-        JWT_ACCESS_TOKEN_EXPIRES=timedelta(seconds=settings.jwt_access_seconds),
-        JWT_REFRESH_TOKEN_EXPIRES=timedelta(seconds=settings.jwt_refresh_seconds),
-    )
-    JWTManager(app)
-    app.register_blueprint(_blueprint(settings))
-    if settings.auth_is_required:
-        app.before_request(_require_token)
-
-
-def _require_token() -> None:
-    open_here = any(request.path == path or request.path.startswith(f"{path}/") for path in OPEN)
-    if open_here or not request.path.startswith("/api"):
-        return
-    _identity(refresh=request.path == "/api/auth/refresh")
-
-
-def _identity(*, refresh: bool) -> str:
-    try:
-        verify_jwt_in_request(refresh=refresh)
-    except (JWTExtendedException, PyJWTError):
-        text = "Log in at /api/auth/login and send the token as: Authorization: Bearer …"
-        raise NotAllowed(text, code="token_required") from None
-    return str(get_jwt_identity())
-
-
-def _blueprint(settings: Settings) -> Blueprint:
+def blueprint(users: Users, tokens: Tokens, limits: Limits) -> Blueprint:
+    """The routes."""
     routes = Blueprint("auth", __name__, url_prefix="/api/auth")
+    _add_sessions(routes, users, tokens, limits)
+    _add_oneself(routes, users, limits)
+    return routes
 
+
+def _add_sessions(routes: Blueprint, users: Users, tokens: Tokens, limits: Limits) -> None:
     @routes.post("/login")
     @describe(
         Operation(
@@ -70,59 +33,110 @@ def _blueprint(settings: Settings) -> Blueprint:
             tag="auth",
             body="Login",
             answers={200: Answer(description="Tokens.", shape="Tokens")},
-            problems={401: ("login_refused",), 422: ("invalid_body",)},
+            problems={401: ("login_refused",), 422: ("invalid_body",), 429: ("rate_limited", "logins_busy")},
             is_open=True,
-            needs_redis=False,
         )
     )
     def login() -> Response:
-        given = body.fields(body.read_json(), {"username": 100, "password": 1000})
-        expected = settings.admin_password.get_secret_value() if settings.admin_password else None
-        right_name = hmac.compare_digest(given["username"].encode(), settings.admin_username.encode())
-        right_password = expected is not None and hmac.compare_digest(given["password"].encode(), expected.encode())
-        if not (right_name and right_password):
-            log.warning("login refused from %s", request.remote_addr)
+        given = Fields(("username", "password"))
+        name, password = given.text("username", 100), given.text("password", 1000)
+        given.check()
+        audit.about(name)
+        limits.count_login(name)
+        user, checked = users.check(name, password)
+        pair = tokens.log_in(user.name, checked)
+        if pair is None:
             raise NotAllowed("The username or the password is wrong.", code="login_refused")
-        return jsonify(_tokens(settings, settings.admin_username, with_refresh=True))
+        return jsonify(pair)
 
     @routes.post("/refresh")
     @describe(
         Operation(
-            summary="Get a new access token",
-            description="Wants the refresh token as bearer.",
+            summary="Get new tokens",
+            description="Wants the refresh token as bearer, which is good once: a second time ends its session.",
             tag="auth",
-            answers={200: Answer(description="A new access token.", shape="Tokens")},
-            problems={401: ("token_required",)},
+            answers={200: Answer(description="The next tokens.", shape="Tokens")},
+            problems={401: ("token_required", "token_invalid", "token_reused")},
             always_needs_token=True,
-            needs_redis=False,
         )
     )
     def refresh() -> Response:
-        return jsonify(_tokens(settings, _identity(refresh=True), with_refresh=False))
+        sent = identity.credential()
+        if sent is None:
+            raise NotAllowed("Send the refresh token as: Authorization: Bearer …", code="token_required")
+        try:
+            user, pair = tokens.refresh(sent)
+        except NotAllowed as refusal:
+            if refusal.code == "token_reused":
+                audit.about(str(refusal.details))
+                log.warning("a refresh token of %s came twice; its session was ended", refusal.details)
+            raise
+        audit.about(user)
+        return jsonify(pair)
 
+    @routes.post("/logout")
+    @describe(
+        Operation(
+            summary="Log out",
+            description="Ends the session with all its tokens, at once.",
+            tag="auth",
+            answers={204: Answer(description="They are good for nothing now.")},
+            problems={401: ("token_invalid",), 403: ("no_session",)},
+        )
+    )
+    def logout() -> tuple[str, int]:
+        session = identity.current().session
+        if session is None:
+            raise Forbidden("Only who logged in can log out; revoke an API key at /api/keys.", code="no_session")
+        tokens.log_out(session)
+        return "", 204
+
+
+def _add_oneself(routes: Blueprint, users: Users, limits: Limits) -> None:
     @routes.get("/me")
     @describe(
         Operation(
-            summary="Whose token it is",
+            summary="Who asks",
             tag="auth",
             answers={200: Answer(description="The user.", shape="Me")},
-            problems={401: ("token_required",)},
-            always_needs_token=True,
-            needs_redis=False,
+            problems={401: ("token_invalid",)},
         )
     )
     def me() -> Response:
-        return jsonify({"username": _identity(refresh=False), "role": "admin"})
+        who = identity.current()
+        return jsonify(
+            {
+                "username": who.name,
+                "role": who.role,
+                "sees_all_tasks": who.sees_all,
+                "authenticated_by": "key" if who.key else "session" if who.session else "nothing",
+                "key_id": who.key,
+            }
+        )
 
-    return routes
-
-
-def _tokens(settings: Settings, username: str, *, with_refresh: bool) -> dict[str, str | int]:
-    tokens: dict[str, str | int] = {
-        "access_token": create_access_token(username),
-        "token_type": "Bearer",
-        "expires_in": settings.jwt_access_seconds,
-    }
-    if with_refresh:
-        tokens["refresh_token"] = create_refresh_token(username)
-    return tokens
+    @routes.put("/password")
+    @describe(
+        Operation(
+            summary="Change one's own password",
+            description="Ends all sessions of the user, this one too.",
+            tag="auth",
+            body="PasswordChange",
+            answers={204: Answer(description="It is changed; log in again.")},
+            problems={
+                401: ("login_refused",),
+                403: ("no_session",),
+                422: ("invalid_body",),
+                429: ("rate_limited", "logins_busy"),
+            },
+        )
+    )
+    def password() -> tuple[str, int]:
+        who = identity.current()
+        if who.session is None:
+            raise Forbidden("Only who logged in can change his password.", code="no_session")
+        given = Fields(("old_password", "new_password"))
+        old, new = given.text("old_password", 1000), given.text("new_password", 1000)
+        given.check()
+        limits.count_login(who.name)
+        users.change_own_password(who.name, old, new)
+        return "", 204

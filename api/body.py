@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from flask import request
@@ -141,26 +141,15 @@ class Query:
             self._wrong("cursor", "invalid", "must be a `next_cursor` of an earlier page.")
         return value
 
+    def form(self, name: str, pattern: re.Pattern[str]) -> str | None:
+        """A text of a given form."""
+        value = self.text(name)
+        if value is not None and not pattern.fullmatch(value):
+            self._wrong(name, "invalid", "does not have the form of a valid value.")
+            return None
+        return value
+
     def check(self) -> None:
         """Raises BadRequest (422) where any parameter was wrong."""
         if self._problems:
             raise BadRequest(422, "invalid_query", "The query cannot be accepted.", tuple(self._problems))
-
-
-def fields(body: Any, required: Mapping[str, int]) -> dict[str, str]:
-    """An object with exactly these string fields, each at most so many characters. Raises BadRequest (422)."""
-    if not isinstance(body, dict):
-        raise BadRequest(422, "invalid_body", "The body must be a JSON object.")
-    problems = [
-        FieldProblem(pointer=f"/{name[:60]}", code="unknown_field", message="There is no such field.")
-        for name in body
-        if name not in required
-    ]
-    for name, most in required.items():
-        value = body.get(name)
-        if not isinstance(value, str) or not 0 < len(value) <= most:
-            text = f"must be a string of 1 to {most} characters."
-            problems.append(FieldProblem(pointer=f"/{name}", code="invalid", message=text))
-    if problems:
-        raise BadRequest(422, "invalid_body", "The body cannot be accepted.", tuple(problems))
-    return dict(body)

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response, g, json, request
 from werkzeug.exceptions import HTTPException
 
+from access import errors as accounts
 from tasks import errors
 from tasks.errors import FieldProblem
 
@@ -24,6 +25,9 @@ STATUSES: dict[type[errors.ServiceError], int] = {
     errors.Forbidden: 403,
     errors.TooMuch: 429,
     errors.StoreUnavailable: 503,
+    accounts.AccountNotFound: 404,
+    accounts.AccountConflict: 409,
+    accounts.InvalidAccount: 422,
 }
 #: Seconds after which a client may try again while Redis is away.
 RETRY_AFTER = 2
@@ -96,7 +100,7 @@ def _service_error(error: errors.ServiceError) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     if status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    problems = error.problems if isinstance(error, errors.InvalidTask | BadRequest) else ()
+    problems = error.problems if isinstance(error, errors.InvalidTask | accounts.InvalidAccount | BadRequest) else ()
     return problem(status, error.code, error.message, problems=problems, headers=headers)
 
 

@@ -12,10 +12,11 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from api import create_app
+from api import create_app, identity
 from config import logs
 from config.settings import InvalidSettings, Settings, load
 from tasks import __version__
+from tasks.store.accounts import Accounts
 from tasks.task_manager import TaskManager
 
 #: Seconds for one answer of Redis. A request that meets a frozen Redis answers 503 within 3 s: at most two such waits.
@@ -66,10 +67,12 @@ class Server(BaseApplication):
 def application(settings: Settings, build: Callable[..., Any]) -> Flask:
     """The WSGI application; `build` makes the Celery side for settings."""
     celery = build(settings, patience=PATIENCE)
-    manager = TaskManager(store=celery.store, bell=celery.bell, kinds=celery.kinds, settings=settings)
+    manager = TaskManager(
+        store=celery.store, bell=celery.bell, kinds=celery.kinds, settings=settings, who=identity.current
+    )
     for kind in celery.kinds.values():
         kind.prestart()
-    return create_app(settings, manager, celery.kinds)
+    return create_app(settings, manager, celery.kinds, Accounts(celery.store.connection))
 
 
 def main(build: Callable[..., Any]) -> int:

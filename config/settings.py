@@ -27,6 +27,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.strength import password_fault, secret_fault
+
 # --- Redis: where everything is kept -----------------------------------------------------------------------------
 REDIS_HOST: str | None = None  # None: localhost, and start.py starts an embedded server when none answers there
 REDIS_PORT = 6379
@@ -50,7 +52,7 @@ ADMIN_PASSWORD: str | None = None
 JWT_ACCESS_SECONDS = 900  # how long an access token is good for
 JWT_REFRESH_SECONDS = 1_209_600  # how long a refresh token is good for
 MAX_BODY_BYTES = 1_048_576  # largest request body
-RATE_LIMIT: str | None = None  # requests for each user or key, and for each address: "600/minute"; None: no limit
+RATE_LIMIT: str | None = None  # requests for each user, key and address; None: 600/minute in production, else no limit
 LOGIN_RATE_LIMIT = "10/minute"  # logins from each address, right and wrong ones
 TRUSTED_PROXIES = 0  # reverse proxies in front of the API whose X-Forwarded-For is believed
 CORS_ORIGINS: tuple[str, ...] = ()  # pages of these origins may call the API: "https://console.example.com"
@@ -106,10 +108,6 @@ SECRET_NAMES = (
 )
 #: Pydantic's name for a fault of a secret's file.
 UNREADABLE = "unreadable"
-MIN_SECRET_LENGTH = 16
-WELL_KNOWN_SECRETS = frozenset(
-    {"your-secret-key", "your-jwt-secret-key", "dev-secret-key", "super-secret-key", "change-me-in-production"}
-)
 LOOPBACK_NAMES = ("localhost", "")
 #: What a user may be called.
 USERNAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
@@ -274,6 +272,19 @@ class Settings(BaseSettings):
             raise ValueError("must be user:password")
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.hostname
+                or f"{parts.scheme}://{parts.netloc}" != origin
+            ):
+                raise ValueError(f"{origin} is no origin, such as https://console.example.com")
+        return value
+
     @field_validator("http_allowed_networks")
     @classmethod
     def _no_wrapped_addresses(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -304,8 +315,12 @@ class Settings(BaseSettings):
             fault = secret_fault(secret.get_secret_value() if secret else None)
             if fault:
                 problems.append(f"{name}: {fault} Make one with: openssl rand -hex 32")
-        if self.auth_is_required and self.admin_password is None:
-            problems.append("ADMIN_PASSWORD: must be set in production, or nobody could log in.")
+        if self.jwt_secret_key_previous and (fault := secret_fault(self.jwt_secret_key_previous.get_secret_value())):
+            problems.append(f"JWT_SECRET_KEY_PREVIOUS: {fault}")
+        if self.admin_password and (
+            fault := password_fault(self.admin_password.get_secret_value(), self.admin_username)
+        ):
+            problems.append(f"ADMIN_PASSWORD: {fault}")
         return problems
 
     def _open_doors(self) -> list[str]:
@@ -325,6 +340,11 @@ class Settings(BaseSettings):
     def auth_is_required(self) -> bool:
         """Whether a token is needed: AUTH_REQUIRED, by default only in production."""
         return self.production if self.auth_required is None else self.auth_required
+
+    @property
+    def request_rate(self) -> str | None:
+        """RATE_LIMIT, by default only in production."""
+        return "600/minute" if self.rate_limit is None and self.production else self.rate_limit
 
     @property
     def task_quota(self) -> int | None:
@@ -381,17 +401,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def secret_fault(secret: str | None) -> str | None:
-    """What is wrong with a secret, as a sentence, or None where it will do."""
-    if not secret:
-        return "must be set in production."
-    if secret.lower() in WELL_KNOWN_SECRETS or len(set(secret)) < 5:
-        return "is a well-known or trivial value."
-    if len(secret) < MIN_SECRET_LENGTH:
-        return f"is too short: at least {MIN_SECRET_LENGTH} characters."
-    return None
 
 
 def load(**over: Any) -> Settings:

@@ -9,10 +9,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api import create_app
+from api import create_app, identity
 from config.settings import Settings
 from tasks.base_tasks import Kind, build_kinds
 from tasks.store import Store
+from tasks.store.accounts import Accounts
 from tasks.task_manager import TaskManager
 from tests.make import RecordedBell, code_body, make_settings
 
@@ -25,8 +26,11 @@ class Api:
         self.settings = settings
         self.kinds: dict[str, Kind] = build_kinds(settings)
         self.bell = RecordedBell()
-        self.manager = TaskManager(store=store, bell=self.bell, kinds=self.kinds, settings=settings)
-        self.app: Flask = create_app(settings, self.manager, self.kinds)
+        self.accounts = Accounts(store.connection)
+        self.manager = TaskManager(
+            store=store, bell=self.bell, kinds=self.kinds, settings=settings, who=identity.current
+        )
+        self.app: Flask = create_app(settings, self.manager, self.kinds, self.accounts)
         self.client: FlaskClient = self.app.test_client()
 
     def call(self, method: str, path: str, **options: Any) -> TestResponse:

@@ -152,6 +152,7 @@ def everything(store: Store) -> dict[str, object]:
             "hash": ("HGETALL", key),
             "zset": ("ZRANGE", key, 0, -1, "WITHSCORES"),
             "list": ("LRANGE", key, 0, -1),
+            "stream": ("XRANGE", key, "-", "+"),
             "set": ("SORT", key, "ALPHA"),
         }
         found[key] = store._redis.command(*read.get(sort, ("GET", key)))

@@ -15,6 +15,7 @@ from api.openapi import examples
 from api.openapi.operation import Answer, Operation, Parameter, described
 from api.openapi.shapes import SHAPES, Problem
 from api.openapi.submissions import submissions
+from config.settings import USERNAME
 from tasks import __version__
 from tasks.base_tasks import Kind
 
@@ -46,15 +47,20 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
 }
 PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "task_id": {"description": "Id of a task.", "schema": {"type": "string", "format": "uuid"}},
+    "username": {"description": "Name of a user.", "schema": {"type": "string", "pattern": USERNAME}},
+    "key_id": {"description": "Id of an API key.", "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"}},
     "run_id": {
         "description": "Id of a run: that of its task, a dot and its number.",
         "schema": {"type": "string", "pattern": r"^[0-9a-f-]{36}\.[1-9][0-9]{0,10}$"},
     },
 }
-SECURITY_SCHEME = {
-    "type": "http",
-    "scheme": "bearer",
-    "description": "An access token of POST /api/auth/login.",
+SECURITY_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An access token of POST /api/auth/login, or an API key.",
+    },
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key of POST /api/keys."},
 }
 
 
@@ -91,7 +97,7 @@ def document(app: Flask, kinds: Mapping[str, Kind], *, needs_token: bool) -> dic
         "components": {
             "schemas": _schemas(kinds),
             "headers": dict(HEADERS),
-            "securitySchemes": {"bearer": SECURITY_SCHEME},
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
 
@@ -112,7 +118,7 @@ def _operation(operation: Operation, rule: Rule, *, needs_token: bool) -> dict[s
         told["description"] = operation.description
     if not operation.is_open:
         wanted = needs_token or operation.always_needs_token
-        told["security"] = [{"bearer": []}] if wanted else [{}, {"bearer": []}]
+        told["security"] = [*([] if wanted else [{}]), {"bearer": []}, {"key": []}]
     if operation.body:
         content: dict[str, Any] = {"schema": {"$ref": REF.format(model=operation.body)}}
         if operation.examples:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
+from api.openapi.account_shapes import ACCOUNT_SHAPES
 from tasks.model import Priority, Status, TaskType
 from tasks.occurrence import Touch
 from tasks.preview import PreviewFields
@@ -218,32 +219,6 @@ class Ready(TypedDict):
     reason: NotRequired[str]
 
 
-class Login(TypedDict):
-    """Who logs in."""
-
-    __pydantic_config__ = EXACT  # type: ignore[misc]
-    username: Annotated[str, Field(min_length=1, max_length=100, examples=["admin"])]
-    password: Annotated[str, Field(min_length=1, max_length=1000)]
-
-
-class Tokens(TypedDict):
-    """Tokens to send as `Authorization: Bearer …`."""
-
-    __pydantic_config__ = EXACT  # type: ignore[misc]
-    access_token: str
-    token_type: Literal["Bearer"]
-    expires_in: Annotated[int, Field(description="Seconds for which the access token is good.")]
-    refresh_token: NotRequired[str]
-
-
-class Me(TypedDict):
-    """Whose token it is."""
-
-    __pydantic_config__ = EXACT  # type: ignore[misc]
-    username: str
-    role: str
-
-
 class Described(TypedDict):
     """A schedule as a sentence."""
 
@@ -298,8 +273,7 @@ SHAPES: dict[str, Any] = {
     shape.__name__: shape
     for shape in (
         *(Problem, Task, TaskPage, Run, RunPage, Health, Live, Ready),
-        *(Login, Tokens, Me),
         *(Preview, PreviewFields),
         *(OpenApi,),
     )
-}
+} | ACCOUNT_SHAPES

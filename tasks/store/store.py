@@ -32,6 +32,11 @@ class Store:
         """`url` of Redis; `timeout` in seconds for connecting and for each answer. Connects on first use."""
         self._redis = Connection(url, timeout=timeout)
 
+    @property
+    def connection(self) -> Connection:
+        """The connections, for the other parts of the Redis side."""
+        return self._redis
+
     def close(self) -> None:
         """Give the connections back."""
         self._redis.close()

@@ -1,0 +1,104 @@
+"""/api/audit, and how it is written: every change and every refusal, who, what, from where; never a secret."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from flask import Blueprint, Flask, Response, g, jsonify, request
+
+from api import body
+from api.openapi import Answer, Operation, Parameter, describe
+from api.parameters import LIMIT
+from api.users import only_admins
+from config.settings import Settings
+from tasks.errors import StoreUnavailable
+from tasks.moment import show
+from tasks.principal import Principal
+from tasks.store.accounts import Accounts
+
+log = logging.getLogger(__name__)
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+#: Refusals that are noted besides changes: 401, 403, 429.
+REFUSALS = frozenset({401, 403, 429})
+_CURSOR = re.compile(r"\d{1,15}-\d{1,12}")
+PAGE = (
+    LIMIT,
+    Parameter(
+        name="cursor",
+        description="`next_cursor` of the page before.",
+        schema={"type": "string", "pattern": r"^\d{1,15}-\d{1,12}$"},
+    ),
+)
+
+
+def about(name: str) -> None:
+    """Say what the request is about, where its path does not."""
+    g.audit_target = name
+
+
+def register(app: Flask, accounts: Accounts, settings: Settings) -> None:
+    """Note every request that changes something and every one that is refused, whichever view had it."""
+
+    def note(response: Response) -> Response:
+        changed = request.method not in READING and response.status_code < 400
+        if changed or response.status_code in REFUSALS:
+            entry = _entry(response)
+            try:
+                accounts.note(entry, keep=settings.audit_length)
+            except StoreUnavailable:
+                log.error("not in the audit log, for Redis is away: %s", entry)
+        return response
+
+    app.after_request(note)
+
+
+def blueprint(accounts: Accounts) -> Blueprint:
+    """The routes."""
+    routes = Blueprint("audit", __name__, url_prefix="/api/audit")
+    routes.before_request(only_admins)
+
+    @routes.get("")
+    @describe(
+        Operation(
+            summary="Who did what",
+            tag="audit",
+            description="Newest first: every change, and every request that was refused with 401, 403 or 429.",
+            parameters=PAGE,
+            answers={200: Answer(description="A page.", shape="AuditPage")},
+            problems={403: ("role_too_low",)},
+        )
+    )
+    def listing() -> Response:
+        query = body.Query(PAGE)
+        limit, cursor = query.limit(), query.form("cursor", _CURSOR)
+        query.check()
+        found, following = accounts.audit(limit=limit, before=cursor)
+        entries = [
+            {**entry, "at": show(int(entry["id"].partition("-")[0])), "status": int(entry["status"])} for entry in found
+        ]
+        return jsonify({"entries": entries, "next_cursor": following})
+
+    return routes
+
+
+def _entry(response: Response) -> dict[str, str]:
+    who: Principal | None = g.get("principal")
+    return {
+        "who": who.name if who else "",
+        "role": who.role if who else "",
+        "key": who.key or "" if who else "",
+        "what": f"{request.method} {request.url_rule.rule if request.url_rule else '(no such path)'}",
+        "target": _target(response),
+        "status": str(response.status_code),
+        "from": request.remote_addr or "",
+        "request_id": g.get("request_id", ""),
+    }
+
+
+def _target(response: Response) -> str:
+    """What was changed: as a view said, else what the path names, else what was made."""
+    named = "/".join(str(value) for value in (request.view_args or {}).values())
+    told = g.get("audit_target") or named or response.headers.get("Location", "").rpartition("/")[2]
+    return "".join(character if character.isprintable() else "?" for character in told)[:200]
