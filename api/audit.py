@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Refusals that are noted besides changes: 401, 403, 429.
 REFUSALS = frozenset({401, 403, 429})
-_CURSOR = re.compile(r"\d{1,15}-\d{1,12}")
+_CURSOR = re.compile(r"[1-9]\d{0,14}-\d{1,12}")
 PAGE = (
     LIMIT,
     Parameter(
         name="cursor",
         description="`next_cursor` of the page before.",
-        schema={"type": "string", "pattern": r"^\d{1,15}-\d{1,12}$"},
+        schema={"type": "string", "pattern": r"^[1-9][0-9]{0,14}-[0-9]{1,12}$"},
     ),
 )
 

@@ -60,7 +60,7 @@ def blueprint(keys: ApiKeys) -> Blueprint:
     )
     def listing() -> Response:
         query = body.Query((USER,))
-        user = query.text("user", 64)
+        user = query.text("user")
         query.check()
         if user is not None and user != identity.current().name:
             only_admins()

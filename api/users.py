@@ -63,7 +63,7 @@ def blueprint(users: Users) -> Blueprint:
     )
     def listing() -> Response:
         query = body.Query(PAGE)
-        limit, after = query.limit(), query.text("cursor", 64)
+        limit, after = query.limit(), query.text("cursor")
         query.check()
         found, following = users.list(limit=limit, after=after or "")
         return jsonify({"users": [_shown(user) for user in found], "next_cursor": following})
