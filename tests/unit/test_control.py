@@ -17,6 +17,7 @@ from tasks.definition import definition
 from tasks.model import Status
 from tasks.planner import Planner
 from tasks.store import Store
+from tasks.store.accounts import Accounts
 from tasks.submission import Submission
 from tasks.task_manager import TaskManager
 from tests.make import RecordedBell, code_body, end, http_body, make_settings, take
@@ -33,7 +34,8 @@ class House:
         settings = make_settings(folder)
         self.store, self.bell, self.kinds = store, RecordedBell(), build_kinds(settings)
         self.manager = TaskManager(store=store, bell=self.bell, kinds=self.kinds, settings=settings)
-        self.client: FlaskClient = create_app(settings, self.manager, self.kinds).test_client()
+        app = create_app(settings, self.manager, self.kinds, Accounts(store.connection))
+        self.client: FlaskClient = app.test_client()
 
     def submit(self, **fields: Any) -> dict[str, Any]:
         answer = self.client.post("/api/tasks", json=http_body(**fields))
