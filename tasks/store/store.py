@@ -198,6 +198,13 @@ class Store:
             "queues": {**dict(zip(kinds, queued, strict=True)), "due": due, "running": running},
         }
 
+    # --- the bell ------------------------------------------------------------------------------------------------
+
+    def push(self, key: str, messages: Sequence[str]) -> None:
+        """Put messages into the list `key` of a queue."""
+        if messages:
+            self._redis.command("LPUSH", key, *messages)
+
     # --- verbs of the worker -------------------------------------------------------------------------------------
 
     def claim(self, worker: str, kinds: Sequence[str], run_id: str = "") -> Claim | str | None:

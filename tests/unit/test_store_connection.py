@@ -45,6 +45,7 @@ VERBS: dict[str, Callable[[Store], Any]] = {
     "await_wake": lambda store: store.await_wake(0.1),
     "reap": lambda store: store.reap(5),
     "prune": lambda store: store.prune(60, 5),
+    "push": lambda store: store.push("{tms}:bell:runs", ["message"]),
 }
 
 
