@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tasks.errors import StoreUnavailable
 from tasks.model import Retry, Run, Status
 from tasks.store import Store
 from tasks.worker import STUCK, Worker
@@ -67,6 +69,8 @@ class Bench:
         for work in list(self.worker._works.values()):
             work.report.stop("shutdown")
         self.worker.close()
+        with contextlib.suppress(StoreUnavailable):  # a call, so that the heartbeat does not wait out its second
+            self.store._redis.command("RPUSH", f"{{tms}}:worker:{self.worker.name}:calls", "none")
         pulse = self.worker._pulse_thread
         for thread in [*self._threads, *([pulse] if pulse else [])]:
             thread.join(10)
