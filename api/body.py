@@ -53,11 +53,11 @@ def _not_json(word: str) -> NoReturn:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice[:60]!r} stands twice in one object")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the name {name[:60]!r} stands twice in one object")
+        found[name] = value
     return found
 
 
@@ -117,7 +117,7 @@ class Query:
         value = self.text(name)
         if value is None:
             return default
-        if value.isascii() and value.isdigit() and least <= int(value[:12]) <= most:
+        if value.isascii() and value.isdigit() and len(value) <= 20 and least <= int(value) <= most:
             return int(value)
         self._wrong(name, "invalid", f"must be a whole number from {least} to {most}.")
         return default

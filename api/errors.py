@@ -68,7 +68,7 @@ def problem(
         "request_id": g.get("request_id"),
     }
     if problems:
-        body["errors"] = [_shown(each) for each in problems]
+        body["errors"] = [_shown(each) for each in problems[: errors.MOST_TOLD]]
     response = Response(json.dumps(body), status, content_type="application/problem+json")
     response.headers.update(headers or {})
     return response
