@@ -90,8 +90,16 @@ def _shown(each: FieldProblem) -> dict[str, Any]:
     return shown
 
 
+def status_of(error: type[errors.ServiceError]) -> int:
+    """The HTTP status of a sort of error, or of the nearest one above it in the tree. Raises KeyError."""
+    for each in error.__mro__:
+        if each in STATUSES:
+            return STATUSES[each]
+    raise KeyError(error.__name__)
+
+
 def _service_error(error: errors.ServiceError) -> Response:
-    status = error.status if isinstance(error, BadRequest) else STATUSES[type(error)]
+    status = error.status if isinstance(error, BadRequest) else status_of(type(error))
     headers = {}
     if isinstance(error, errors.StoreUnavailable):
         log.error("%s %s: %s", request.method, request.path, error.message)
