@@ -90,9 +90,7 @@ def test_another_content_type_is_refused(api: Api, content_type: str | None) -> 
     assert keys(api.store) == set()
 
 
-@pytest.mark.parametrize(
-    "content_type", ["application/json; charset=utf-8", "Application/JSON"]
-)
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
 def test_parameters_and_case_of_the_content_type_do_not_matter(api: Api, content_type: str) -> None:
     assert post(api, GOOD, **{"Content-Type": content_type})[0] == 201
 
