@@ -13,6 +13,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from api import create_app, identity
+from api.patience import worker_class
 from config import logs
 from config.settings import InvalidSettings, Settings, load
 from tasks import __version__
@@ -47,7 +48,11 @@ class Server(BaseApplication):
         chosen = {
             "bind": [f"{host}:{self._settings.api_port}"],
             "workers": 1,
-            "worker_class": "gthread",
+            "worker_class": worker_class(self._settings.slow_client_seconds, self._settings.max_body_bytes),
+            "worker_connections": self._settings.max_connections,
+            "backlog": 2048,
+            # Nobody in front of us may set SCRIPT_NAME, the scheme or an address by a header; see TRUSTED_PROXIES.
+            "forwarded_allow_ips": "",
             "threads": self._settings.api_threads,
             "timeout": 60,
             "graceful_timeout": 10,

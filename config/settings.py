@@ -64,7 +64,6 @@ AUDIT_LENGTH = 100_000  # entries that the audit log keeps
 # --- Quotas: how much one owner may have; None: any number where nobody has to say who he is --------------------
 QUOTA_TASKS: int | None = None  # stored tasks; None: 100,000 where AUTH_REQUIRED
 QUOTA_SCHEDULES: int | None = None  # scheduled tasks that have not ended; None: 1,000 where AUTH_REQUIRED
-QUOTA_RUNS: int | None = None  # runs at once; None: any number
 
 # --- Flower ------------------------------------------------------------------------------------------------------
 FLOWER_HOST = "127.0.0.1"
@@ -206,7 +205,6 @@ class Settings(BaseSettings):
 
     quota_tasks: int | None = Field(default=QUOTA_TASKS, ge=1)
     quota_schedules: int | None = Field(default=QUOTA_SCHEDULES, ge=1)
-    quota_runs: int | None = Field(default=QUOTA_RUNS, ge=1)
 
     flower_host: str = FLOWER_HOST
     flower_port: Port = FLOWER_PORT

@@ -12,8 +12,6 @@
 --   run:{id}:attempts    list    JSON, one for each ended attempt but the last
 --   tasks, tasks:status:…, tasks:type:…, tasks:kind:…, tasks:owner:…, tasks:tag:…   sorted sets by id, which is by time
 --   owner:{name}:schedules   set   ids of scheduled tasks that have not ended
---   owner:{name}:running     set   ids of runs that a worker has
---   owner:{name}:held        sorted set   queued runs that wait until the owner has fewer running; scores as in queued:{kind}
 --   due                  sorted set   run id or id of a scheduled task, by due time
 --   queued:{kind}        sorted set   run ids, high priority first, then oldest first
 --   leases               sorted set   run ids by the end of their lease
@@ -39,8 +37,6 @@ local function queued_key(kind) return PREFIX .. 'queued:' .. kind end
 local function worker_key(id) return PREFIX .. 'worker:' .. id end
 local function calls_key(id) return PREFIX .. 'worker:' .. id .. ':calls' end
 local function schedules_key(owner) return PREFIX .. 'owner:' .. owner .. ':schedules' end
-local function running_key(owner) return PREFIX .. 'owner:' .. owner .. ':running' end
-local function held_key(owner) return PREFIX .. 'owner:' .. owner .. ':held' end
 local function index_key(name, value) return PREFIX .. 'tasks:' .. name .. ':' .. value end
 local TASKS = PREFIX .. 'tasks'
 local DUE = PREFIX .. 'due'
