@@ -11,7 +11,7 @@ import pytest
 from api import representation
 from tasks.model import Retry, Run, Status
 from tests.api import Api
-from tests.make import NOW, code_body, end, http_body, make_task, take
+from tests.make import NOW, code_body, end, fire, http_body, make_task, take
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 S = Status
@@ -156,9 +156,7 @@ def test_the_history_of_a_schedule_is_paged_newest_first(api: Api) -> None:
     for number in range(1, 4):
         api.store._redis.command("ZADD", "{tms}:due", number, task["id"])
         api.store._redis.command("HSET", f"{{tms}}:task:{task['id']}", "due", number)
-        (schedule,) = api.store.due(9).schedules
-        how: dict[str, Any] = {"next_due": NOW * 2, "overlap": "allow", "max_runs": None, "skip": (), "missed": 0}
-        api.store.fire(schedule, fire=(number,), **how)
+        fire(api.store, api.store.get(task["id"]), next_due=NOW * 2)
     first = api.get(f"/api/tasks/{task['id']}/runs?limit=2").json
     assert ([run["number"] for run in first["runs"]], first["total"]) == ([3, 2], 3)
     second = api.get(f"/api/tasks/{task['id']}/runs?limit=2&cursor={first['next_cursor']}").json
@@ -239,7 +237,7 @@ def test_health_is_degraded_without_a_worker_or_a_beat_and_healthy_with_both(api
     seen = api.get("/api/health")
     assert (seen.status_code, seen.json["status"]) == (200, "degraded")
     about = {"id": "w", "running": 0, "sandbox": {"available": True}}
-    api.store.heartbeat("w", about, ["code"], [])
+    api.store.heartbeat("w", about, {"code": 1}, [])
     assert api.get("/api/health").json["status"] == "degraded"
     api.store.tick(int(api.store.due(1).now))
     seen = api.get("/api/health")
@@ -250,7 +248,7 @@ def test_health_is_degraded_without_a_worker_or_a_beat_and_healthy_with_both(api
 
 def test_a_worker_that_cannot_contain_code_makes_the_service_degraded(api: Api) -> None:
     api.store.tick(int(api.store.due(1).now))
-    api.store.heartbeat("w", {"id": "w", "sandbox": {"available": False}}, [], [])
+    api.store.heartbeat("w", {"id": "w", "sandbox": {"available": False}}, {}, [])
     assert api.get("/api/health").json["status"] == "degraded"
 
 
