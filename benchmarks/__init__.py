@@ -1,0 +1,1 @@
+"""What the service does in a second, beside its peers: `python -m benchmarks --help`."""
