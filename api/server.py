@@ -35,7 +35,7 @@ class SharedLog(Logger):
 
 
 class Server(BaseApplication):
-    """One gunicorn process with many threads: they wait for Redis, not for each other."""
+    """Gunicorn: a few processes with many threads each, which wait for Redis and not for each other."""
 
     def __init__(self, settings: Settings, build: Callable[[], Flask]) -> None:
         self._settings = settings
@@ -47,7 +47,7 @@ class Server(BaseApplication):
         host = f"[{self._settings.api_host}]" if ":" in self._settings.api_host else self._settings.api_host
         chosen = {
             "bind": [f"{host}:{self._settings.api_port}"],
-            "workers": 1,
+            "workers": self._settings.api_process_count,
             "worker_class": worker_class(self._settings.slow_client_seconds, self._settings.max_body_bytes),
             "worker_connections": self._settings.max_connections,
             "backlog": 2048,

@@ -41,7 +41,8 @@ FLASK_ENV = "development"  # or "production"
 DEBUG = False
 API_HOST = "127.0.0.1"
 API_PORT = 5000
-API_THREADS = 64  # requests answered at once
+API_PROCESSES: int | None = None  # None: one for each core, at most 4
+API_THREADS = 64  # requests answered at once in each process
 SECRET_KEY: str | None = None  # production refuses to start without it
 JWT_SECRET_KEY: str | None = None  # production refuses to start without it
 JWT_SECRET_KEY_PREVIOUS: str | None = None  # tokens signed with it are still taken, while the key is changed
@@ -79,8 +80,9 @@ LOG_BACKUP_COUNT = 5
 
 # --- Tasks and workers -------------------------------------------------------------------------------------------
 TASK_TIMEOUT = 1800  # most seconds a task may ask for, and what a code task gets that asks for none
+WORKER_PROCESSES = 1  # worker processes that start.py runs
 MAX_CONCURRENT_TASKS = 200  # runs at once in one worker process
-SANDBOX_CONCURRENCY: int | None = None  # code runs at once in one worker process; None: one for each core
+SANDBOX_CONCURRENCY: int | None = None  # code runs at once in one worker process; None: one for each core, shared out
 GRACE_SECONDS = 10.0  # how long a stopping worker lets its runs go on before it gives them back
 RESULT_TTL = 604_800  # seconds a finished task is kept
 RUN_HISTORY = 100  # runs kept for each scheduled task
@@ -108,6 +110,8 @@ SECRET_NAMES = (
 #: Pydantic's name for a fault of a secret's file.
 UNREADABLE = "unreadable"
 LOOPBACK_NAMES = ("localhost", "")
+#: More processes than that are for whoever measured that they help.
+MOST_API_PROCESSES = 4
 #: What a user may be called.
 USERNAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
 #: The notation of rate limits: `600/minute`, `10/15seconds`.
@@ -183,6 +187,7 @@ class Settings(BaseSettings):
     debug: bool = DEBUG
     api_host: str = API_HOST
     api_port: Port = API_PORT
+    api_processes: int | None = Field(default=API_PROCESSES, ge=1, le=64)
     api_threads: int = Field(default=API_THREADS, ge=2, le=1000)
     secret_key: SecretStr | None = Field(default=SECRET_KEY)  # type: ignore[assignment]
     jwt_secret_key: SecretStr | None = Field(default=JWT_SECRET_KEY)  # type: ignore[assignment]
@@ -217,6 +222,7 @@ class Settings(BaseSettings):
     log_backup_count: int = Field(default=LOG_BACKUP_COUNT, ge=0, le=100)
 
     task_timeout: float = Field(default=TASK_TIMEOUT, gt=0, le=604_800, allow_inf_nan=False)
+    worker_processes: int = Field(default=WORKER_PROCESSES, ge=1, le=64)
     max_concurrent_tasks: int = Field(default=MAX_CONCURRENT_TASKS, ge=1, le=2000)
     sandbox_concurrency: int | None = Field(default=SANDBOX_CONCURRENCY, ge=1, le=512)
     grace_seconds: float = Field(default=GRACE_SECONDS, ge=0, le=3600, allow_inf_nan=False)
@@ -373,6 +379,11 @@ class Settings(BaseSettings):
         """Host and port of Redis, fit for messages and logs."""
         parts = urlsplit(self.redis_address)
         return f"{parts.hostname}:{parts.port or 6379}"
+
+    @property
+    def api_process_count(self) -> int:
+        """How many processes serve the API."""
+        return self.api_processes or min(os.cpu_count() or 1, MOST_API_PROCESSES)
 
     @property
     def code_slots(self) -> int:

@@ -42,6 +42,7 @@ def run(root: Path, environment: dict[str, str], *, verbose: bool) -> int:
     try:
         plans = _plans(settings, folder, console)
         environment |= {"DATA_DIR": str(settings.data_dir), "LOG_DIR": str(settings.log_dir), "PYTHONUNBUFFERED": "1"}
+        environment["SANDBOX_CONCURRENCY"] = str(parts.code_slots(settings))
         services = [Service(plan, environment=environment, folder=root, run=folder, console=console) for plan in plans]
         return _supervise(services, settings, signals, console, started)
     except CannotStart as error:

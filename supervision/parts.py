@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from config.flower_login import flower_login
@@ -17,21 +18,38 @@ WORKER_MARGIN = 10.0
 
 
 def of(settings: Settings) -> list[Plan]:
-    """API, worker, beat and Flower."""
+    """API, workers, beat and Flower."""
     ask = Readiness(settings)
     celery = (sys.executable, "-m", "celery", "-A", "celery_app")
     talk = "--loglevel=info"
     return [
         Plan(name="api", command=(sys.executable, "celery_app.py"), is_ready=ask.api, grace=15),
-        Plan(
-            name="worker",
-            command=(*celery, "worker", talk),
-            is_ready=ask.worker,
-            grace=settings.grace_seconds + WORKER_MARGIN,
+        *(
+            Plan(
+                name=name,
+                command=(*celery, "worker", talk, *host),
+                is_ready=ask.worker,
+                grace=settings.grace_seconds + WORKER_MARGIN,
+            )
+            for name, host in _workers(settings.worker_processes)
         ),
         Plan(name="beat", command=(*celery, "beat", talk), is_ready=ask.beat, grace=10),
         Plan(name="flower", command=(*celery, "flower"), is_ready=ask.flower, grace=5),
     ]
+
+
+def _workers(count: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Names of worker processes, and what makes each a node of its own to Celery."""
+    yield "worker", ()
+    for number in range(2, count + 1):
+        yield f"worker-{number}", (f"--hostname=celery-{number}@%h",)
+
+
+def code_slots(settings: Settings) -> int:
+    """Code runs at once in each worker process, so that all of them together are as many as one alone would do."""
+    if settings.sandbox_concurrency is not None:
+        return settings.sandbox_concurrency
+    return max(1, settings.code_slots // settings.worker_processes)
 
 
 def redis(settings: Settings) -> Plan | None:

@@ -101,20 +101,22 @@ class Supervisor:
             self._console.pass_on(service.plan.name, line, important=True)
 
     def stop(self, order: Sequence[str]) -> None:
-        """End the parts named in `order`, one after the other, then whatever else is left of them.
+        """End the parts named in `order`, one after the other and those alike together, then what is left of them.
 
         A second signal kills what is slow, a third kills the rest at once.
         """
         asked = max(self._signals.requests, 1)
-        named = {service.plan.name: service for service in self._services}
         for name in order:
-            if name in named and not named[name].has_ended():
-                self._end(named[name], asked)
+            alike = [service for service in self._services if _is_one_of(service.plan.name, name)]
+            ending = [service for service in alike if not service.has_ended()]
+            started = time.monotonic()
+            for service in ending:
+                service.ask_to_end()
+            for service in ending:
+                self._await_end(service, asked, started)
         end_strays(frozenset())
 
-    def _end(self, service: Service, asked: int) -> None:
-        started = time.monotonic()
-        service.ask_to_end()
+    def _await_end(self, service: Service, asked: int, started: float) -> None:
         while not service.has_ended():
             left = started + self._grace(service, self._signals.requests - asked) - time.monotonic()
             if left <= 0:
@@ -130,6 +132,11 @@ class Supervisor:
         if hurry <= 0:
             return service.plan.grace
         return HURRIED_GRACE if service is self._foundation and hurry == 1 else 0.0
+
+
+def _is_one_of(name: str, part: str) -> bool:
+    """Whether `name` is the part, or one of several such (`worker-2`)."""
+    return name == part or name.startswith(f"{part}-")
 
 
 def _nothing() -> None:

@@ -19,8 +19,9 @@ LEASE = 30_000
 WORKER_GONE = 10_000
 #: Milliseconds of silence after which no beat is said to be alive.
 BEAT_GONE = 10_000
-#: With this many runs waiting, workers find the next one by themselves and no bell is needed.
-RING_AT_MOST = 64
+#: With this many runs waiting, workers find the next one by themselves when they finish one, or with their next
+#: heartbeat. A bell that finds no room costs as much as a run.
+RING_AT_MOST = 8
 #: Entries that one page of a listing looks at before it answers with what it found.
 LOOKS = 5_000
 

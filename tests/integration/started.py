@@ -12,14 +12,14 @@ import psutil
 
 from tests.integration.service import ROOT, Service, free_port, wait_for
 
-PARTS = ("redis", "api", "worker", "beat", "flower")
+PARTS = ("redis", "api", "worker", "worker-2", "beat", "flower")
 
 
 class Started(Service):
     """start.py and everything below it; ended by its pid when the test is over."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        super().__init__(folder, FLOWER_PORT=str(free_port()), **settings)
+        super().__init__(folder, **{"FLOWER_PORT": str(free_port()), "WORKER_PROCESSES": "2", **settings})
         if "REDIS_HOST" not in settings:
             del self.environment["REDIS_HOST"]
         self.run_folder = Path(self.environment["DATA_DIR"]) / "run"

@@ -47,8 +47,8 @@ def test_everything_comes_up_is_announced_and_ends_in_order_with_its_data_kept(s
     assert len(family) > len(PARTS)
 
     assert started.signal(signal.SIGTERM) == 0
-    stopped = re.findall(r"^(\w+) +stopped$", started.output, re.MULTILINE)
-    assert stopped == ["beat", "api", "flower", "worker", "redis"]
+    stopped = re.findall(r"^([\w-]+) +stopped$", started.output, re.MULTILINE)
+    assert stopped == ["beat", "api", "flower", "worker", "worker-2", "redis"]
     assert gone(family)
     assert not list(started.run_folder.glob("*.pid"))
 
@@ -67,7 +67,7 @@ def test_ctrl_c_in_the_terminal_ends_everything_with_exit_code_0(started: Starte
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("name", ["worker", "api", "redis", "beat", "flower"])
+@pytest.mark.parametrize("name", ["worker", "worker-2", "api", "redis", "beat", "flower"])
 def test_a_part_that_is_killed_is_started_again_and_no_task_is_lost(started: Started, name: str) -> None:
     started.begin()
     tasks = [started.code(SLOW, ROUNDS), started.code(QUICK), started.code(QUICK, task_type="delayed", delay_seconds=1)]
