@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_serializer
 
 from config.settings import Settings
 from tasks.errors import FieldProblem
@@ -71,6 +71,15 @@ def _deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(_deeper(item, levels - 1) for item in value)
 
 
+class CodeLimits(BaseModel):
+    """Bounds of one task's runs, lower than those of the service (SANDBOX_MEMORY_MB, SANDBOX_CPU_SECONDS)."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    memory_mb: int | None = Field(default=None, ge=16, description="MiB on top of what the interpreter takes.")
+    cpu_seconds: int | None = Field(default=None, ge=1, description="Seconds of processor time.")
+
+
 class CodeSpec(Spec):
     """A Python function and what to call it with."""
 
@@ -84,6 +93,13 @@ class CodeSpec(Spec):
     )
     args: list[Any] = Field(default_factory=list, description="Positional arguments.")
     kwargs: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments.")
+    limits: CodeLimits | None = Field(
+        default=None, description="Lower bounds than the service's own, for memory and processor time."
+    )
+
+    @field_serializer("limits", when_used="unless-none")
+    def _only_given(self, limits: CodeLimits) -> dict[str, int]:
+        return limits.model_dump(exclude_none=True)
 
 
 class CodeKind(Kind):
@@ -96,6 +112,10 @@ class CodeKind(Kind):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
+        self._most = {
+            "memory_mb": (settings.sandbox_memory_mb, "MiB", "SANDBOX_MEMORY_MB"),
+            "cpu_seconds": (settings.sandbox_cpu_seconds, "seconds", "SANDBOX_CPU_SECONDS"),
+        }
         self._sandbox = Sandbox(
             memory_mb=settings.sandbox_memory_mb,
             cpu_seconds=settings.sandbox_cpu_seconds,
@@ -105,7 +125,15 @@ class CodeKind(Kind):
     def problems(self, spec: CodeSpec) -> Sequence[FieldProblem]:
         """What cannot be passed to the function, and what the language layer refuses, with line and column."""
         arguments = check_arguments(spec.args, spec.kwargs)
-        return [*arguments, *self._sandbox.check(spec.function_code, spec.function_name)]
+        checked = self._sandbox.check(spec.function_code, spec.function_name)
+        return [*arguments, *self._too_much(spec.limits or CodeLimits()), *checked]
+
+    def _too_much(self, limits: CodeLimits) -> Iterator[FieldProblem]:
+        for name, (most, unit, setting) in self._most.items():
+            asked = getattr(limits, name)
+            if asked is not None and asked > most:
+                text = f"must be at most {most} {unit} (the setting {setting})."
+                yield FieldProblem(pointer=f"/limits/{name}", code="too_large", message=text)
 
     def run(self, spec: CodeSpec, limits: Limits, report: Report) -> Outcome:
         """Call the function in a child process of its own."""
@@ -116,6 +144,7 @@ class CodeKind(Kind):
             kwargs=spec.kwargs,
             limits=limits,
             report=report,
+            **(spec.limits.model_dump() if spec.limits else {}),
         )
 
     def prestart(self) -> None:

@@ -21,9 +21,14 @@ from tasks.sandbox.output import send
 from tasks.sandbox.problems import MAX_PROBLEMS
 from tasks.sandbox.seccomp import CHANNEL
 from tasks.sandbox.values import NotSerializable, TooLarge, encode
+from tasks.sandbox.wire import Budget
 
 #: Address space given back before a failure for lack of memory is told.
 RESERVE_BYTES = 4 * 1024 * 1024
+#: What every child runs once for practice, as small as can be.
+PRACTICE = "def f(x):\n    return [x]\n"
+#: How often the zygote practises: enough for the interpreter to have specialised its own code (PEP 659).
+ROUNDS = 40
 #: Objects between two collections in user code; what the zygote made is frozen and never looked at.
 COLLECT_EVERY = 10_000
 
@@ -37,13 +42,19 @@ class Child:
         self._compiler = Compiler(namespace.exports, namespace.builtin_names)
         self._reserve = mmap.mmap(-1, RESERVE_BYTES)
         self._started = 0.0
-        self._warm_code = marshal.dumps(self._compiler.compile("def f(x):\n    return [x]\n")[0])
+        self._warm_code = marshal.dumps(self._compiler.compile(PRACTICE)[0])
 
-    def live(self, channel: int) -> NoReturn:
+    def settle(self) -> None:
+        """In the zygote: let caches fill and code specialise now, so that children need not copy those pages."""
+        for _ in range(ROUNDS):
+            self._warm_up()
+            self._compiler.compile(PRACTICE)
+
+    def live(self, channel: int, budget: Budget | None = None) -> NoReturn:
         """Never returns."""
         try:
             try:
-                self._hardening.apply(channel)
+                self._hardening.apply(channel, budget)
             except (HardeningFailed, OSError) as error:
                 _refuse(channel, str(error))
                 os._exit(1)

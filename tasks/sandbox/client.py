@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,10 +13,12 @@ from tasks.model import Done, Failed, Limits, Outcome
 from tasks.report import Report
 from tasks.sandbox import inputs, wire
 from tasks.sandbox.compiled import Compiled, CompiledSources
-from tasks.sandbox.host import Ended, Host, ReadyChild, SandboxUnavailable
+from tasks.sandbox.death import Bounds, explain
+from tasks.sandbox.host import Host, ReadyChild, SandboxUnavailable
 from tasks.sandbox.inputs import CODE, NAME, problem
 from tasks.sandbox.session import Heard, Session, Violation, parse_json
 from tasks.sandbox.trace import told_failure
+from tasks.sandbox.wire import Budget
 
 __all__ = ["Sandbox", "SandboxUnavailable"]
 
@@ -39,7 +39,7 @@ class Sandbox:
 
     def __init__(self, *, memory_mb: int, cpu_seconds: int, extra_modules: Sequence[str] = ()) -> None:
         """Starts nothing yet."""
-        self._cpu_seconds = cpu_seconds
+        self._budget = Budget(memory_mb, cpu_seconds)
         self._arguments = [str(memory_mb), str(cpu_seconds), *extra_modules]
         #: Sources known so far.
         self.compiled = CompiledSources()
@@ -99,18 +99,23 @@ class Sandbox:
         kwargs: dict[str, Any],
         limits: Limits,
         report: Report,
+        memory_mb: int | None = None,
+        cpu_seconds: int | None = None,
     ) -> Outcome:
-        """Run the function once and say how it went; output goes to `report` as it comes, and usage when it ended."""
+        """Run the function once and say how it went; output goes to `report` as it comes, and usage when it ended.
+
+        `memory_mb` and `cpu_seconds` lower the sandbox's own bounds for this run; they never raise them.
+        """
         started = time.monotonic()
         refused = self._refuse(source, function_name, args, kwargs)
         if refused is not None:
             return refused
-        deadline = started + limits.timeout
+        budget = Budget(_lower(memory_mb, self._budget.memory_mb), _lower(cpu_seconds, self._budget.cpu_seconds))
         request = (function_name, args, kwargs, limits.max_result_bytes, report.max_output_bytes)
         try:
-            with self.borrow() as child, report.on_stop(child.kill):
-                session = Session(child, deadline, report, limits.max_result_bytes)
-                return self._hear(session, request, child, source, limits, report)
+            with self.borrow(budget) as child, report.on_stop(child.kill):
+                session = Session(child, started + limits.timeout, report, limits.max_result_bytes)
+                return self._hear(session, request, source, Bounds(limits.timeout, budget.cpu_seconds), report)
         except SandboxUnavailable as error:
             return Failed(code="sandbox_unavailable", message=str(error), permanent=False)
         finally:
@@ -125,9 +130,7 @@ class Sandbox:
                 found = [problem(NAME, "function_not_found", _not_found(name, known.functions))]
         return _rejected(found) if found else None
 
-    def _hear(
-        self, session: Session, request: tuple[Any, ...], child: ReadyChild, source: str, limits: Limits, report: Report
-    ) -> Outcome:
+    def _hear(self, session: Session, request: tuple[Any, ...], source: str, bounds: Bounds, report: Report) -> Outcome:
         known = self.compiled.get(source)
         code = (source, None) if known is None else (None, known.code)
         try:
@@ -135,10 +138,8 @@ class Sandbox:
             if heard.code:
                 compiled = Compiled(functions=_functions(heard.functions), code=heard.code)
                 self.compiled.keep(source, compiled)
-            if report.stop_reason is not None:
-                return Failed(code="stopped", message="The run was stopped.")
-            if heard.kind is None:
-                return self._died(session, child, limits, report)
+            if heard.kind is None or report.stop_reason is not None:
+                return self._died(session, bounds, report)
             return self._answered(heard, source, report)
         except Violation:
             return Failed(code="sandbox_violation", message="The code broke out of its protocol and was killed.")
@@ -156,40 +157,22 @@ class Sandbox:
         data = parse_json(heard.payload[wire.USAGE.size :])
         return Done(value=data) if heard.kind == wire.RESULT else told_failure(data, source)
 
-    def _died(self, session: Session, child: ReadyChild, limits: Limits, report: Report) -> Failed:
-        child.kill()
+    def _died(self, session: Session, bounds: Bounds, report: Report) -> Failed:
+        session.child.kill()
         host = self._host
-        ended = host.how_ended(child) if host is not None else None
+        ended = host.how_ended(session.child) if host is not None else None
         if ended is not None:
             report.usage.update(cpu=round(ended.cpu, 6), peak_memory=ended.peak_memory)
-        if session.late:
-            message = f"The run took longer than its {limits.timeout:g} seconds and was killed."
-            return Failed(code="timed_out", message=message)
-        if ended is None:
-            message = "The sandbox's process was lost; run it again."
-            return Failed(code="sandbox_unavailable", message=message, permanent=False)
-        return self._cause_of_death(ended)
-
-    def _cause_of_death(self, ended: Ended) -> Failed:
-        number = os.WTERMSIG(ended.status) if os.WIFSIGNALED(ended.status) else 0
-        if number == signal.SIGSYS:
-            message = "The code tried to reach outside the sandbox and was killed."
-            return Failed(code="sandbox_violation", message=message)
-        if number == signal.SIGXCPU or (number == signal.SIGKILL and ended.cpu >= self._cpu_seconds):
-            message = f"The run used more than its {self._cpu_seconds} seconds of processor time and was killed."
-            return Failed(code="cpu_limit", message=message)
-        if number == signal.SIGKILL:
-            message = "The machine ran out of memory and the run was killed."
-            return Failed(code="memory_limit", message=message, permanent=False)
-        name = signal.Signals(number).name if number else f"exit code {os.waitstatus_to_exitcode(ended.status)}"
-        return Failed(code="interpreter_crashed", message=f"The Python interpreter crashed ({name}).")
+        if report.stop_reason is not None:
+            return Failed(code="stopped", message="The run was stopped.")
+        return explain(ended, bounds, late=session.late)
 
     # --- The zygote
 
     @contextlib.contextmanager
-    def borrow(self) -> Iterator[ReadyChild]:
+    def borrow(self, budget: Budget | None = None) -> Iterator[ReadyChild]:
         """A hardened child for as long as the block lasts; it is killed afterwards. Raises SandboxUnavailable."""
-        host, child, from_stock = self._take()
+        host, child, from_stock = self._take(None if budget == self._budget else budget)
         try:
             yield child
         finally:
@@ -197,13 +180,15 @@ class Sandbox:
             if from_stock:
                 host.refill()
 
-    def _take(self) -> tuple[Host, ReadyChild, bool]:
+    def _take(self, budget: Budget | None) -> tuple[Host, ReadyChild, bool]:
         host = self._living_host()
         try:
-            return host, *host.take()
+            return host, *host.take(budget)
         except SandboxUnavailable:
+            if not host.gone:
+                raise
             host = self._living_host()  # a new one: the zygote may have died since the last run
-            return host, *host.take()
+            return host, *host.take(budget)
 
     def _living_host(self) -> Host:
         host = self._host
@@ -257,6 +242,10 @@ class Sandbox:
             if self._host is not None:
                 self._host.close()
                 self._host = None
+
+
+def _lower(wanted: int | None, most: int) -> int:
+    return most if wanted is None else min(wanted, most)
 
 
 def _not_found(name: str, functions: frozenset[str]) -> str:

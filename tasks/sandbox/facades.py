@@ -12,7 +12,7 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tasks.sandbox import inert_typing, members, zones
+from tasks.sandbox import inert_typing, members
 from tasks.sandbox.guards import Frozen, no_subclass
 
 #: The user's guide names these; always allowed, as are `typing` (inert) and `__future__` (ignored).
@@ -125,6 +125,8 @@ class Facades:
         if name == "typing":
             public = inert_typing.public()
         elif name == "zoneinfo":
+            from tasks.sandbox import zones
+
             public = zones.public()
         else:
             public = _public(name)

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import resource
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tasks.sandbox.seccomp import CHANNEL, program
 from tasks.sandbox.syscalls import ARCHITECTURES
+from tasks.sandbox.wire import Budget
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
@@ -50,16 +49,21 @@ class _Ruleset(ctypes.Structure):
 class Hardening:
     """Everything prepared once in the zygote so that `apply` in a child is a handful of system calls."""
 
-    def __init__(self, *, memory_bytes: int, cpu_seconds: int) -> None:
-        """Raises HardeningFailed where this machine has no seccomp filter that we know how to write."""
-        self._libc = ctypes.CDLL(None, use_errno=True)
+    def __init__(self, budget: Budget) -> None:
+        """`budget` is what a run may use that has none of its own.
+
+        Raises HardeningFailed where this machine has no seccomp filter that we know how to write."""
+        # Looked up here: in a child, dlsym(3) would touch the symbol tables of every library.
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._prctl_call, self._syscall = libc.prctl, libc.syscall
         self._parent = os.getpid()
         self._root = os.geteuid() == 0
-        self._limits = _rlimits(memory_bytes, cpu_seconds)
+        self._base = _address_space()
+        self._limits = _rlimits(self._base, budget)
         self._filter, self._program = _filter()
         self.landlock_abi, self._ruleset = self._make_ruleset()
 
-    def apply(self, channel: int) -> dict[str, Any]:
+    def apply(self, channel: int, budget: Budget | None = None) -> dict[str, Any]:
         """Harden the calling process, which keeps only `channel`, as descriptor 0. Returns the layers now in force.
 
         Raises HardeningFailed where seccomp, the resource limits or no_new_privs cannot be had.
@@ -72,7 +76,7 @@ class Hardening:
         os.dup2(channel, CHANNEL)
         os.closerange(CHANNEL + 1, 1 << 30)
         self._prctl(PR_SET_DUMPABLE, 0)
-        self._set_limits()
+        self._set_limits(self._limits if budget is None else _rlimits(self._base, budget))
         self._prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(self._program))
         return {
             "seccomp": True,
@@ -85,7 +89,7 @@ class Hardening:
 
     def _prctl(self, option: int, value: int, pointer: int = 0) -> None:
         arguments = [ctypes.c_ulong(part) for part in (value, pointer, 0, 0)]
-        if self._libc.prctl(option, *arguments) != 0:
+        if self._prctl_call(option, *arguments) != 0:
             raise HardeningFailed(f"prctl({option}) was refused: {os.strerror(ctypes.get_errno())}")
 
     def _drop_user(self) -> bool | None:
@@ -107,7 +111,7 @@ class Hardening:
             raise HardeningFailed("the zygote is gone")
 
     def _make_ruleset(self) -> tuple[int, int]:
-        abi = self._libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION)
+        abi = self._syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION)
         if abi < 1:
             return 0, -1
         attributes = _Ruleset(
@@ -116,34 +120,39 @@ class Hardening:
             scoped=SCOPES if abi >= 6 else 0,
         )
         size = 8 if abi < 4 else 16 if abi < 6 else 24
-        ruleset = self._libc.syscall(LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), 0)
+        ruleset = self._syscall(LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), 0)
         return (abi, ruleset) if ruleset >= 0 else (0, -1)
 
     def _restrict_files(self) -> int | bool:
-        if self._ruleset < 0 or self._libc.syscall(LANDLOCK_RESTRICT_SELF, self._ruleset, 0) != 0:
+        if self._ruleset < 0 or self._syscall(LANDLOCK_RESTRICT_SELF, self._ruleset, 0) != 0:
             return False
         return self.landlock_abi
 
-    def _set_limits(self) -> None:
+    def _set_limits(self, limits: list[tuple[int, int, int]]) -> None:
         try:
-            for kind, soft, hard in self._limits:
+            for kind, soft, hard in limits:
                 resource.setrlimit(kind, (soft, hard))
         except (OSError, ValueError) as error:
             raise HardeningFailed(f"a resource limit was refused: {error}") from None
 
 
 def _filter() -> tuple[Any, _Program]:
-    architecture = ARCHITECTURES.get(platform.machine())
+    architecture = ARCHITECTURES.get(os.uname().machine)
     if architecture is None:
-        raise HardeningFailed(f"there is no seccomp filter for {platform.machine()}; use x86_64 or aarch64")
+        raise HardeningFailed(f"there is no seccomp filter for {os.uname().machine}; use x86_64 or aarch64")
     code = program(architecture)
     buffer = ctypes.create_string_buffer(code, len(code))
     return buffer, _Program(length=len(code) // 8, filter=ctypes.addressof(buffer))
 
 
-def _rlimits(memory_bytes: int, cpu_seconds: int) -> list[tuple[int, int, int]]:
-    base = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-    space = base + memory_bytes
+def _address_space() -> int:
+    # Not pathlib: whatever the zygote imports, each child pays for.
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123
+        return int(statm.read().split()[0]) * resource.getpagesize()
+
+
+def _rlimits(base: int, budget: Budget) -> list[tuple[int, int, int]]:
+    space = base + budget.memory_mb * MEBIBYTE
     none = [
         resource.RLIMIT_CORE,
         resource.RLIMIT_FSIZE,
@@ -155,7 +164,7 @@ def _rlimits(memory_bytes: int, cpu_seconds: int) -> list[tuple[int, int, int]]:
     wanted = [(kind, 0, 0) for kind in none]
     wanted += [
         (resource.RLIMIT_STACK, STACK_BYTES, STACK_BYTES),
-        (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),
+        (resource.RLIMIT_CPU, budget.cpu_seconds, budget.cpu_seconds + 1),
         (resource.RLIMIT_AS, space, space),
     ]
     return [(kind, *_within(kind, soft, hard)) for kind, soft, hard in wanted]

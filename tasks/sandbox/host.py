@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.sandbox import wire
+from tasks.sandbox.wire import Budget
 
 #: Children kept ready. More would only wait: callers bound how many run at once.
 READY = max(2, min(4, os.cpu_count() or 1))
@@ -98,7 +99,7 @@ class Host:
         self.gone = False
         self.hello = self._hear_hello()
         if self.hello["available"]:
-            self._set_patience(CHILD_SECONDS)
+            _set_patience(self._control, CHILD_SECONDS)
             self._order(READY)
 
     @property
@@ -106,13 +107,8 @@ class Host:
         """The zygote's process id."""
         return self._process.pid
 
-    def _set_patience(self, seconds: float) -> None:
-        # In the kernel and not by Socket.settimeout: a waiting thread then sleeps in recvmsg(2), which wakes only one.
-        whole = int(seconds)
-        self._control.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, whole.to_bytes(8, sys.byteorder) + b"\0" * 8)
-
     def _hear_hello(self) -> dict[str, Any]:
-        self._set_patience(HELLO_SECONDS)
+        _set_patience(self._control, HELLO_SECONDS)
         try:
             packet = self._control.recv(wire.MAX_PACKET)
         except OSError:
@@ -130,30 +126,53 @@ class Host:
             self.gone = True
             raise SandboxUnavailable("The sandbox's process is gone.") from None
 
-    def take(self) -> tuple[ReadyChild, bool]:
-        """A ready child, and whether it came from the stock, which then wants `refill`. Raises SandboxUnavailable."""
-        found = self._receive(socket.MSG_DONTWAIT)
+    def _take_limited(self, budget: Budget) -> ReadyChild:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                packet = wire.LIMITED.pack(wire.FORK_LIMITED, *budget)
+                try:
+                    socket.send_fds(self._control, [packet], [theirs.fileno()])
+                except OSError:
+                    self.gone = True
+                    raise SandboxUnavailable("The sandbox's process is gone.") from None
+            _set_patience(ours, CHILD_SECONDS)
+            found = self._receive(ours, 0)
+        return self._there(found)
+
+    def take(self, budget: Budget | None = None) -> tuple[ReadyChild, bool]:
+        """A ready child, and whether it came from the stock, which then wants `refill`. Raises SandboxUnavailable.
+
+        One with a `budget` of its own is made for the run.
+        """
+        if budget is not None:
+            return self._take_limited(budget), False
+        found = self._receive(self._control, socket.MSG_DONTWAIT)
         if found is not None:
             return found, True
         self._order(1)
-        found = self._receive(0)
+        return self._there(self._receive(self._control, 0)), False
+
+    def _there(self, found: ReadyChild | None) -> ReadyChild:
         if found is None:
             self.gone = True
             raise SandboxUnavailable("The sandbox's process does not answer.")
-        return found, False
+        return found
 
     def refill(self) -> None:
         """Order one child to replace one that was taken from the stock."""
         with contextlib.suppress(SandboxUnavailable):  # the next `take` finds out and says so
             self._order(1)
 
-    def _receive(self, flags: int) -> ReadyChild | None:
+    def _receive(self, source: socket.socket, flags: int) -> ReadyChild | None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, wire.MAX_PACKET, 2, flags)
+            data, descriptors, _, _ = socket.recv_fds(source, wire.MAX_PACKET, 2, flags)
         except BlockingIOError:
             return None
         except OSError:
             data, descriptors = b"", []
+        if data[:1] == wire.NO_CHILD:
+            raise SandboxUnavailable("No process can be started for the run now: the machine is out of processes.")
         if len(descriptors) != 2:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -191,3 +210,8 @@ class Host:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _set_patience(waiting: socket.socket, seconds: float) -> None:
+    # In the kernel and not by socket.settimeout: a waiting thread then sleeps in recvmsg(2), which wakes only one.
+    waiting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, int(seconds).to_bytes(8, sys.byteorder) + b"\0" * 8)

@@ -56,6 +56,7 @@ class Namespace:
             "delattr": guards.erase,
             "type": guards.TYPE,
             "print": output.make_print(output.stdout.write),
+            "input": output.no_input,
             "_getattr_": guards.read,
             "_import_": facades.load,
             "__import__": _loaded,

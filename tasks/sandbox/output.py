@@ -51,6 +51,11 @@ def _between(given: Any, otherwise: str) -> str:
     return str.__str__(given)
 
 
+def no_input(prompt: object = "", /) -> str:  # noqa: ARG001 - as Python's own
+    """`input` for user code, which nobody is there to answer. Raises EOFError, as Python does at the end of stdin."""
+    raise EOFError("a task has no standard input; pass the data as arguments")
+
+
 def make_print(write: Callable[[str], Any]) -> Callable[..., None]:
     """`print` for user code: one frame for each call."""
 

@@ -84,11 +84,15 @@ class Policy(RestrictingNodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if not isinstance(node.ctx, ast.Load):
             self.check_name(node, node.id, allow_magic_methods=True)
-        elif is_reserved(node.id) and node.id not in READABLE_NAMES:
+        elif is_reserved(node.id) and node.id not in READABLE_NAMES and not self._own_method(node.id):
             self.refuse(node, "name_not_allowed", f"The name {node.id} is reserved and cannot be used.")
         else:
             self._loads.append(node)
         return node
+
+    def _own_method(self, name: str) -> bool:
+        """`__radd__ = __add__` in a class body."""
+        return bool(self._class_depth) and self._class_depth[-1] and name in SPECIAL_METHODS
 
     def _check_loads(self) -> None:
         """Builtins that are kept out are refused where nothing in the source could have bound their name."""

@@ -49,7 +49,6 @@ _MODULES = {
 
 _NAMES = {
     "open": _FILES,
-    "input": "pass the data as arguments",
     "eval": _TEXT,
     "exec": _TEXT,
     "compile": _TEXT,

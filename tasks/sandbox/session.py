@@ -41,6 +41,8 @@ class Session:
 
     def __init__(self, child: ReadyChild, deadline: float, report: Report | None, max_result_bytes: int = 0) -> None:
         """`deadline` is a moment of time.monotonic()."""
+        #: Whose session it is.
+        self.child = child
         self._channel = child.channel
         self._deadline = deadline
         self._report = report

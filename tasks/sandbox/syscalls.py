@@ -7,11 +7,10 @@ does not have is left out of its table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
+class Architecture(NamedTuple):
     """What a seccomp filter must know about a machine."""
 
     #: The machine name of uname(2).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 #: Kind and length of a frame that a child sends; the payload follows.
 FRAME = struct.Struct("<cI")
@@ -12,6 +13,8 @@ REQUEST = struct.Struct("<I")
 USAGE = struct.Struct("<dQ")
 #: Serial number of a child that is ready; its channel and its pidfd travel with it.
 READY = struct.Struct("<cQ")
+#: A child with limits of its own: MiB and CPU seconds; the socket to answer on travels with it.
+LIMITED = struct.Struct("<cII")
 #: How a child ended: wait status, CPU seconds, peak resident bytes.
 ENDED = struct.Struct("<idQ")
 
@@ -26,10 +29,12 @@ FAILURE = b"X"
 
 #: Host to zygote.
 FORK = b"f"
+FORK_LIMITED = b"l"
 STATUS = b"s"
 #: Zygote to host.
 HELLO = b"h"
 CHILD = b"c"
+NO_CHILD = b"n"  # the kernel refused to fork: no descriptors come with it
 
 #: Largest frame the host accepts of each kind besides output and result, in bytes.
 MAX_CODE_BYTES = 4 * 1024 * 1024
@@ -38,3 +43,12 @@ MAX_REPORT_BYTES = 256 * 1024
 MAX_OUTPUT_FRAME = 64 * 1024
 #: Largest packet on the control socket, in bytes.
 MAX_PACKET = 16 * 1024
+
+
+class Budget(NamedTuple):
+    """What a run may use, the same for each or less for one."""
+
+    #: MiB of address space on top of what the interpreter has.
+    memory_mb: int
+    #: Seconds of processor time.
+    cpu_seconds: int

@@ -16,7 +16,6 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from tasks.sandbox import wire
@@ -24,8 +23,8 @@ from tasks.sandbox.child import Child
 from tasks.sandbox.facades import UnknownModule
 from tasks.sandbox.harden import Hardening, HardeningFailed
 from tasks.sandbox.namespace import Namespace
+from tasks.sandbox.wire import Budget
 
-MEBIBYTE = 1024 * 1024
 #: Ends of children that nobody has asked about yet.
 MAX_ENDED = 1024
 #: Imported by C code or codecs on first use, which a child could not do.
@@ -64,24 +63,34 @@ class Zygote:
             return False
         if data[:1] == wire.FORK:
             for _ in range(data[1]):
-                self._fork()
+                self._fork(self._control)
+        elif data[:1] == wire.FORK_LIMITED and descriptors:
+            with socket.socket(fileno=descriptors[0]) as asker, contextlib.suppress(OSError):
+                self._fork(asker, Budget(*wire.LIMITED.unpack(data)[1:]))
         elif data[:1] == wire.STATUS and descriptors:
             self._tell(wire.READY.unpack(data)[1], socket.socket(fileno=descriptors[0]))
         return True
 
-    def _fork(self) -> None:
+    def _fork(self, asker: socket.socket, budget: Budget | None = None) -> None:
+        """A new child, whose channel and pidfd are sent to `asker`."""
         host_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._serial += 1
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            host_end.close()
+            child_end.close()
+            asker.send(wire.READY.pack(wire.NO_CHILD, self._serial))
+            return
         if pid == 0:
-            self._child.live(child_end.fileno())
+            self._child.live(child_end.fileno(), budget)
         child_end.close()
         pidfd = os.pidfd_open(pid)
         self._living[pidfd] = pid, self._serial
         self._epoll.register(pidfd, select.EPOLLIN)
         packet = wire.READY.pack(wire.CHILD, self._serial)
         with host_end:
-            socket.send_fds(self._control, [packet], [host_end.fileno(), pidfd])
+            socket.send_fds(asker, [packet], [host_end.fileno(), pidfd])
 
     def _reap(self, pidfd: int) -> None:
         pid, serial = self._living.pop(pidfd)
@@ -124,8 +133,7 @@ def _prepare(memory_mb: int, cpu_seconds: int, extra_modules: Sequence[str]) -> 
     for name in PRELOADED:
         __import__(name)
     time.localtime()
-    hardening = Hardening(memory_bytes=memory_mb * MEBIBYTE, cpu_seconds=cpu_seconds)
-    return Child(hardening, namespace)
+    return Child(Hardening(Budget(memory_mb, cpu_seconds)), namespace)
 
 
 def _probe(child: Child) -> dict[str, Any]:
@@ -154,8 +162,8 @@ def _hello(memory_mb: int, cpu_seconds: int, extra_modules: Sequence[str]) -> tu
 
 def _be_first_victim() -> None:
     # Inherited by the children: when memory runs out, the kernel takes a run and not the service (proc(5)).
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("800", encoding="ascii")
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:  # noqa: PTH123
+        score.write("800")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -168,6 +176,7 @@ def main(arguments: Sequence[str]) -> None:
     if child is None or not hello["available"]:
         return
     sys.stdout = sys.stderr = None
+    child.settle()
     gc.collect()
     gc.freeze()
     zygote = Zygote(control, child)
