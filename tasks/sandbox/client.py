@@ -269,12 +269,15 @@ def _refusal(payload: bytes) -> str:
 
 def _problems(payload: bytes) -> tuple[FieldProblem, ...]:
     try:
-        return tuple(
+        found = tuple(
             problem(CODE, str(code)[:80], str(message)[:1000], int(line), int(column))
             for code, message, line, column in parse_json(payload)
         )
     except (TypeError, ValueError):
         raise Violation from None
+    if not found:
+        raise Violation
+    return found
 
 
 def _functions(payload: bytes) -> frozenset[str]:

@@ -59,6 +59,11 @@ ONLY: dict[str, tuple[str, ...]] = {
     "dataclasses": (
         "dataclass field fields asdict astuple replace is_dataclass Field FrozenInstanceError InitVar KW_ONLY MISSING"
     ).split(),  # type: ignore[dict-item]
+    # Not the metaclass, which makes classes from a dict, and not `property`, which reads attributes by name.
+    "enum": (
+        "Enum IntEnum StrEnum Flag IntFlag ReprEnum auto unique member nonmember verify EnumCheck CONTINUOUS "
+        "NAMED_FLAGS UNIQUE FlagBoundary STRICT CONFORM EJECT KEEP"
+    ).split(),  # type: ignore[dict-item]
     "uuid": ("UUID SafeUUID uuid3 uuid4 uuid5 NAMESPACE_DNS NAMESPACE_URL NAMESPACE_OID NAMESPACE_X500").split(),  # type: ignore[dict-item]
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 from tasks.sandbox.compiler import FILENAME
 
 MAX_MESSAGE = 2000
+MAX_NAME = 200
 #: Frames kept at either end of a deep traceback.
 MAX_FRAMES = 20
 #: Exceptions told of a chain of causes.
@@ -19,17 +20,18 @@ def _frames(trace: types.TracebackType | None) -> Iterator[tuple[int, str]]:
     while trace is not None:
         code = trace.tb_frame.f_code
         if code.co_filename == FILENAME:
-            yield trace.tb_lineno, code.co_name
+            yield trace.tb_lineno, code.co_name[:MAX_NAME]
         trace = trace.tb_next
 
 
 def _message(error: BaseException) -> str:
-    name = str(type.__getattribute__(type(error), "__qualname__"))[:200]
+    name = str(type.__getattribute__(type(error), "__qualname__"))[:MAX_NAME]
     try:
         text = str.__str__(str(error))
     except BaseException:  # noqa: BLE001 - a user's __str__ may raise anything
         text = "<its message could not be made>"
-    return (f"{name}: {text}" if text else name)[:MAX_MESSAGE]
+    told = (f"{name}: {text}" if text else name)[:MAX_MESSAGE]
+    return told.encode("utf-8", "backslashreplace").decode("utf-8")  # half of a surrogate pair is no text
 
 
 def _told(error: BaseException, code: str) -> dict[str, Any]:

@@ -24,7 +24,19 @@ OPAQUE = (
     types.MethodType,
     types.MappingProxyType,
     types.SimpleNamespace,
+    types.BuiltinFunctionType,
+    types.MethodWrapperType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+    types.WrapperDescriptorType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
 )
+
+#: Descriptors that bind what user code wrote; those of C types read the interpreter's own fields.
+BINDERS = (types.FunctionType, types.MethodType, property, classmethod, staticmethod)
+#: `__module__` of the classes that user code makes.
+USER_MODULE = "task"
 
 
 class Frozen(type):
@@ -103,19 +115,29 @@ def read(value: Any, name: Any, default: Any = MISSING, /) -> Any:
             raise TypeError(f"attribute name must be string, not '{type(name).__name__}'")
         name = str.__str__(name)
     allowed = access(name)
-    if allowed is Access.DENIED or (name == "obj" and isinstance(value, AttributeError)):
+    if allowed is Access.DENIED or (name == "obj" and _of_attribute_error(value)):
         if default is not MISSING:
             return default
         raise AttributeError(f"{name!r} cannot be read here")
     if name == "__class__":
         return type_of(value)
     found = getattr(value, name) if default is MISSING else getattr(value, name, default)
-    return found if allowed is Access.NATIVE else _shown(name, found)
+    return found if allowed is Access.NATIVE else _shown(value, name, found)
 
 
-def _shown(name: str, found: Any) -> Any:
+def _of_attribute_error(value: Any) -> bool:
+    if isinstance(value, super):
+        value = super.__getattribute__(value, "__self__")
+    return isinstance(value, AttributeError) or (isinstance(value, type) and issubclass(value, AttributeError))
+
+
+def _shown(value: Any, name: str, found: Any) -> Any:
     if name in ("format", "format_map"):
         return _guarded_formatting(found)
+    if name in ("__get__", "__set__"):
+        if isinstance(value, BINDERS) or type.__getattribute__(type(value), "__module__") == USER_MODULE:
+            return found
+        raise AttributeError(f"{name!r} cannot be read here")
     if name == "__setattr__":
         return _checked(found, 2)
     if name == "__delattr__":
@@ -123,6 +145,16 @@ def _shown(name: str, found: Any) -> Any:
     if name in READABLE and isinstance(found, (types.FunctionType, types.BuiltinFunctionType, types.ModuleType)):
         raise AttributeError(f"{name!r} cannot be read here")
     return found
+
+
+#: Classes of ours whose own `__setattr__` has the last word, `object.__setattr__` notwithstanding.
+LOCKED: tuple[type, ...] = ()
+
+
+def lock(kind: type) -> None:
+    """Let nobody write to instances of `kind` past its own `__setattr__`."""
+    global LOCKED
+    LOCKED = (*LOCKED, kind)
 
 
 def _checked(method: Any, name_from_end: int) -> Any:
@@ -134,6 +166,8 @@ def _checked(method: Any, name_from_end: int) -> Any:
             raise TypeError("the name of an attribute is missing")
         name = arguments[-name_from_end]
         if type(name) is not str or not may_write(name):
+            raise AttributeError(f"{name!r} cannot be written here")
+        if isinstance(getattr(method, "__self__", None) or arguments[0], LOCKED):
             raise AttributeError(f"{name!r} cannot be written here")
         return method(*arguments)
 

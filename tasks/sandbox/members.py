@@ -6,12 +6,13 @@ import builtins
 import collections
 import functools
 import keyword
+import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tasks.sandbox.guards import read, safe_format, safe_format_map
+from tasks.sandbox.guards import lock, read, safe_format, safe_format_map
 from tasks.sandbox.inert_typing import NAMED_TUPLE
-from tasks.sandbox.names import Access, access
+from tasks.sandbox.names import Access, access, is_reserved, may_write
 
 #: What `functools.wraps` copies; the values are strings.
 COPIED = ("__module__", "__name__", "__qualname__", "__doc__")
@@ -44,20 +45,73 @@ def namedtuple(
     fields = [_text(name, "a field name") for name in names]
     if not rename:
         fields = [_identifier(name, "a field name") for name in fields]
-    return collections.namedtuple(
-        _identifier(typename, "the type name"), fields, rename=bool(rename), defaults=defaults, module="task"
+    return _safe_to_match(
+        collections.namedtuple(
+            _identifier(typename, "the type name"), fields, rename=bool(rename), defaults=defaults, module="task"
+        )
     )
+
+
+def _safe_to_match(cls: type) -> type:
+    """`cls`, without patterns by position where these would read attributes that only the guard may read."""
+    if any(access(name) is not Access.NATIVE for name in getattr(cls, "__match_args__", ())):
+        cls.__match_args__ = ()  # type: ignore[attr-defined, misc]
+    return cls
 
 
 def build_class(body: Callable[[], Any], name: str, /, *bases: Any, **keywords: Any) -> Any:
     """What a class statement does; `class P(NamedTuple)` becomes a named tuple."""
     if not any(base is NAMED_TUPLE for base in bases):
-        return builtins.__build_class__(body, name, *bases, **keywords)
+        return _without_reserved_slots(builtins.__build_class__(body, name, *bases, **keywords))
     written = vars(builtins.__build_class__(body, name))
     fields = list(written.get("__annotations__", ()))
     base = namedtuple(name, fields, defaults=[written[field] for field in fields if field in written])
     own = {key: value for key, value in written.items() if key not in (*fields, "__dict__", "__weakref__")}
     return type(name, (base,), own | {"__slots__": ()})
+
+
+def _without_reserved_slots(made: Any) -> Any:
+    """Raises TypeError where `__slots__` made an attribute of a name that belongs to Python."""
+    if isinstance(made, type):
+        for name, value in type.__getattribute__(made, "__dict__").items():
+            if isinstance(value, types.MemberDescriptorType) and not may_write(name):
+                raise TypeError(f"__slots__ cannot name {name!r} here")
+    return made
+
+
+class CachedProperty:
+    """`functools.cached_property`; the name under which the value is kept is nobody's to choose."""
+
+    __slots__ = ("_get", "_name")
+    _get: Callable[[Any], Any]
+    _name: str | None
+
+    def __init__(self, func: Callable[[Any], Any]) -> None:
+        object.__setattr__(self, "_get", func)
+        object.__setattr__(self, "_name", None)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("a cached property cannot be changed")
+
+    def __set_name__(self, owner: Any, name: Any) -> None:
+        if self._name is None:
+            name = _identifier(name, "the attribute's name")
+            if not may_write(name):
+                raise TypeError(f"{name!r} cannot be written here")
+            object.__setattr__(self, "_name", name)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        if self._name is None or isinstance(instance, type):
+            raise TypeError("a cached property belongs to a class, and its value to an object of it")
+        try:
+            kept = object.__getattribute__(instance, "__dict__")
+        except AttributeError:
+            raise TypeError("a cached property needs objects without __slots__") from None
+        if self._name not in kept:
+            kept[self._name] = self._get(instance)
+        return kept[self._name]
 
 
 def update_wrapper(
@@ -148,7 +202,13 @@ def _collections() -> dict[str, Any]:
 
 def _functools() -> dict[str, Any]:
     # functools itself calls these two for lru_cache, cached_property, total_ordering: its own names stay as they are.
-    return {"update_wrapper": update_wrapper, "wraps": wraps, "singledispatch": singledispatch}
+    lock(CachedProperty)
+    return {
+        "update_wrapper": update_wrapper,
+        "wraps": wraps,
+        "singledispatch": singledispatch,
+        "cached_property": CachedProperty,
+    }
 
 
 def _operator() -> dict[str, Any]:
@@ -165,19 +225,46 @@ def _dataclasses() -> dict[str, Any]:
     vars(module).update(ClassVar=typing.ClassVar, InitVar=dataclasses.InitVar, KW_ONLY=dataclasses.KW_ONLY)
     sys.modules["task"] = module
 
-    def check(cls: type) -> type:
-        for name in getattr(cls, "__match_args__", ()):
-            if access(name) is not Access.NATIVE:
-                raise TypeError(f"a field cannot be named {name!r} here")
-        return cls
+    def set_field(field: Any, name: str, value: Any) -> None:
+        # The name becomes part of source text that is compiled, and of getattr() in asdict() and replace().
+        if name == "name" and value is not None and (type(value) is not str or not _is_field(value)):
+            raise AttributeError("a field is named by the class statement")
+        object.__setattr__(field, name, value)
+
+    dataclasses.Field.__setattr__ = set_field  # type: ignore[method-assign]
+    lock(dataclasses.Field)
 
     def dataclass(cls: type | None = None, /, **options: Any) -> Any:
         if cls is not None:
-            return check(dataclasses.dataclass(cls))
+            return _safe_to_match(dataclasses.dataclass(cls))
         decorate = dataclasses.dataclass(**options)
-        return lambda given: check(decorate(given))
+        return lambda given: _safe_to_match(decorate(given))
 
     return {"dataclass": dataclass}
+
+
+def _is_field(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name) and may_write(name)
+
+
+def _enum() -> dict[str, Any]:
+    import enum
+
+    create = enum.EnumType._create_  # type: ignore[attr-defined]
+
+    def checked(cls: Any, class_name: str, names: Any, **keywords: Any) -> Any:
+        if isinstance(names, str):
+            names = str.__str__(names).replace(",", " ").split()
+        members = list(names.items() if isinstance(names, dict) else names)
+        for each in members:
+            name = _text(each if isinstance(each, str) else each[0], "a member's name")
+            if is_reserved(name) or name.startswith("__"):
+                raise ValueError(f"a member cannot be named {name!r}")
+        given = [str.__str__(each) if isinstance(each, str) else (str.__str__(each[0]), each[1]) for each in members]
+        return create(cls, _identifier(class_name, "the type name"), given, **keywords)
+
+    enum.EnumType._create_ = checked  # type: ignore[attr-defined]
+    return {}
 
 
 #: Module to a function that makes the members replaced in its facade.
@@ -186,4 +273,5 @@ REPLACED: dict[str, Callable[[], dict[str, Any]]] = {
     "functools": _functools,
     "operator": _operator,
     "dataclasses": _dataclasses,
+    "enum": _enum,
 }

@@ -30,8 +30,11 @@ CLASS_SETTINGS = frozenset({"__slots__", "__match_args__", "__hash__", "__doc__"
 READABLE = frozenset({"__name__", "__qualname__", "__doc__", "__members__", "__cause__", "__match_args__", "__slots__"})
 
 #: Attributes whose meaning depends on the object: a formatter of strings, the object an AttributeError was about,
-#: and methods that take an attribute name.
-DEPENDING = frozenset({"format", "format_map", "obj", "__setattr__", "__delattr__", "__class__"}) | READABLE
+#: methods that take an attribute name, and the ends of a descriptor.
+DEPENDING = (
+    frozenset({"format", "format_map", "obj", "__setattr__", "__delattr__", "__class__", "__get__", "__set__"})
+    | READABLE
+)
 
 #: Attributes that lead from an object into the interpreter (`inspect` documents them).
 INTROSPECTION = frozenset(

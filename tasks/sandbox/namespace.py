@@ -19,7 +19,7 @@ PLAIN = (
 ).split()
 
 #: Names of the user's module; `__name__` is not `__main__`, so that a script's own tests stay asleep.
-MODULE_NAME = "task"
+MODULE_NAME = guards.USER_MODULE
 
 
 def _exceptions() -> dict[str, Any]:

@@ -36,16 +36,12 @@ class Policy(RestrictingNodeTransformer):
         self._exports = exports
         self._builtin_names = builtin_names
         self._class_depth: list[bool] = []
-        self._classes: set[str] = set()
         self._bound: set[str] = set()
         self._loads: list[ast.Name] = []
         self.problems: list[Problem] = []
 
     def examine(self, tree: ast.Module) -> ast.Module:
         """The tree to compile; `problems` holds what is wrong with it."""
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                self._classes.add(node.name)
         self.visit(tree)
         self._check_loads()
         self.problems.sort(key=lambda problem: (problem.line, problem.column))
@@ -75,7 +71,8 @@ class Policy(RestrictingNodeTransformer):
         in_class = bool(self._class_depth) and self._class_depth[-1]
         if not is_reserved(name):
             return
-        if in_class and (name in CLASS_SETTINGS or (allow_magic_methods and name in SPECIAL_METHODS)):
+        setting = name in CLASS_SETTINGS and isinstance(node, ast.Name)  # by assignment only, where it can be read
+        if in_class and (setting or (allow_magic_methods and name in SPECIAL_METHODS)):
             return
         self.refuse(
             node, "name_not_allowed", f"The name {name} is reserved; use a name without underscores at both ends."
@@ -140,7 +137,7 @@ class Policy(RestrictingNodeTransformer):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
         target = node.target
-        if isinstance(target, ast.Attribute) and access(target.attr) is Access.GUARDED and target.attr != "obj":
+        if isinstance(target, ast.Attribute) and access(target.attr) is Access.GUARDED:
             self.refuse(node, "attribute_not_allowed", f"Write x.{target.attr} = … in full; it cannot be augmented.")
         return self.node_contents_visit(node)
 
@@ -149,7 +146,7 @@ class Policy(RestrictingNodeTransformer):
     def _plain(self, node: ast.AST) -> ast.AST:
         return self.node_contents_visit(node)
 
-    visit_Subscript = visit_Assign = visit_With = visit_Match = visit_match_case = visit_MatchValue = _plain
+    visit_Subscript = visit_Assign = visit_With = visit_Match = visit_match_case = _plain
     visit_MatchSingleton = visit_MatchSequence = visit_MatchOr = _plain
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -237,10 +234,16 @@ class Policy(RestrictingNodeTransformer):
     # --- Patterns
 
     def visit_MatchClass(self, node: ast.MatchClass) -> ast.AST:
-        own = isinstance(node.cls, ast.Name) and node.cls.id in self._classes
         for name in node.kwd_attrs:
-            if access(name) is not Access.NATIVE and not (own and name == "obj"):
+            if access(name) is not Access.NATIVE:
                 self.refuse(node, "attribute_not_allowed", f"A pattern cannot read the attribute {name}.")
+        return self.node_contents_visit(node)
+
+    def visit_MatchValue(self, node: ast.MatchValue) -> ast.AST:
+        for part in ast.walk(node.value):
+            if isinstance(part, ast.Attribute) and access(part.attr) is not Access.NATIVE:
+                self.refuse(part, "attribute_not_allowed", f"A pattern cannot read the attribute {part.attr}.")
+                return node
         return self.node_contents_visit(node)
 
     def visit_MatchAs(self, node: ast.MatchAs) -> ast.AST:

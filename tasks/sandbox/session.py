@@ -109,7 +109,7 @@ class Session:
         start, buffer = 0, self._buffer
         while len(buffer) - start >= wire.FRAME.size:
             kind, size = wire.FRAME.unpack_from(buffer, start)
-            if size > self._limit(kind):
+            if size > self._limit(kind) or not size:
                 raise Violation
             end = start + wire.FRAME.size + size
             if len(buffer) < end:
@@ -149,12 +149,19 @@ class Session:
 def parse_json(data: bytes) -> Any:
     """JSON that a child wrote, within what the API can show. Raises Violation."""
     try:
-        value = json.loads(data, parse_constant=_no_constant)
+        value = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
         if b"\\ud" in data or b"\\uD" in data:  # an escape may hide a lone surrogate, which no child of ours writes
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise Violation from None
     return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(text)
+    return number
 
 
 def _no_constant(name: str) -> Any:

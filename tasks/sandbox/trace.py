@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tasks.model import Failed
@@ -19,7 +20,8 @@ MAX_LINE = 200
 def told_failure(told: Any, source: str) -> Failed:
     """The failure that `told` describes. Raises Violation if a child of ours would not say it like this."""
     try:
-        lines = source.splitlines()
+        # As Python counts lines: str.splitlines would also break at form feeds and the like.
+        lines = re.split(r"\r\n|\r|\n", source)
         first = told[0]
         code, message = first["code"], first["message"]
         if code not in CODES or not isinstance(message, str):

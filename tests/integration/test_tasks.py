@@ -38,6 +38,26 @@ def test_a_function_that_never_ends_is_timed_out(service: Service) -> None:
     assert 0.9 <= task["duration"] < 5
 
 
+def test_a_task_may_lower_its_own_limits_and_never_raise_them(service: Service) -> None:
+    hungry = "def f():\n    return len(bytearray(64 * 1024 * 1024))\n"
+    assert service.finished(service.code(hungry)["id"])["result"] == 64 * 1024 * 1024
+    tight = service.code(hungry, limits={"memory_mb": 32})
+    assert tight["limits"] == {"memory_mb": 32}
+    assert service.finished(tight["id"])["error"]["code"] == "memory_limit"
+    endless = service.code("def f():\n    while True:\n        pass\n", limits={"cpu_seconds": 1})
+    ended = service.finished(endless["id"])
+    assert ended["error"]["code"] == "cpu_limit"
+    assert ended["last_run"]["usage"]["cpu"] > 0.5
+    body = {"name": "n", "task_type": "immediate", "function_name": "f", "function_code": hungry}
+    answer = service.call("POST", "/api/tasks", json={**body, "limits": {"memory_mb": 10**6, "cpu_seconds": 0}})
+    assert (answer.status_code, [error["pointer"] for error in answer.json()["errors"]]) == (
+        422,
+        ["/limits/cpu_seconds"],
+    )
+    answer = service.call("POST", "/api/tasks", json={**body, "limits": {"memory_mb": 10**6}})
+    assert "SANDBOX_MEMORY_MB" in answer.json()["errors"][0]["message"]
+
+
 def test_an_http_task_gives_the_answer(service: Service, sink: Sink) -> None:
     task = service.submit(api_url=f"{sink.url}/get", headers={"User-Agent": "TaskManagementSystem/1.0"}, timeout=30)
     task = service.finished(task["id"])

@@ -1,4 +1,4 @@
-"""The API where everybody has to say who he is."""
+"""What the tests of this folder share: the API where everybody has to say who he is, and sandboxes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from tasks.principal import Role
+from tasks.sandbox import Sandbox
 from tasks.store import Store
 from tests.api import Api, make_api
+from tests.security.attempts import EXTRA_MODULES
 
 PASSWORD = "right horse, wrong staple"
 
@@ -61,3 +63,19 @@ def guarded(store: Store, tmp_path: Path) -> Iterator[Guarded]:
 def bearer(token: str) -> dict[str, str]:
     """The headers that carry a token."""
     return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(scope="session")
+def plain() -> Iterator[Sandbox]:
+    """As it is by default, with a short leash."""
+    sandbox = Sandbox(memory_mb=128, cpu_seconds=2)
+    yield sandbox
+    sandbox.close()
+
+
+@pytest.fixture(scope="session")
+def everything() -> Iterator[Sandbox]:
+    """With every module that SANDBOX_EXTRA_MODULES can add."""
+    sandbox = Sandbox(memory_mb=256, cpu_seconds=5, extra_modules=EXTRA_MODULES)
+    yield sandbox
+    sandbox.close()

@@ -1,0 +1,97 @@
+"""A child that is no longer ours: what it writes on its channel is judged by shape, bounded, and never believed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tasks.model import Failed, Limits
+from tasks.sandbox import Sandbox
+from tests.security.attempts import attempt, attempt_raw
+
+FORGE = """
+import builtins, os, struct, sys, marshal, json
+def frame(kind, payload): return struct.pack("<cI", kind, len(payload)) + payload
+USAGE = struct.pack("<dQ", 1.0, 1)
+def send(data):
+    while data: data = data[os.write(0, data):]
+def f():
+    send({data})
+    {after}
+"""
+
+
+def forged(sandbox: Sandbox, data: str, after: str = "os._exit(0)") -> Failed:
+    outcome = attempt_raw(
+        sandbox, FORGE.format(data=data, after=after), limits=Limits(timeout=3, max_result_bytes=10_000)
+    ).failure
+    assert attempt(sandbox, "def f(): return 1").value == 1
+    return outcome
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "b'garbage' * 1000",
+        "b'\\0' * 100",
+        "struct.pack('<cI', b'R', 0xFFFFFFFF)",
+        "struct.pack('<cI', b'o', 1 << 20)",
+        "struct.pack('<cI', b'?', 10) + b'x' * 10",
+        "frame(b'o', b'')",
+        "frame(b'o', b'x' * 60_000) * 3",
+        "frame(b'C', marshal.dumps(builtins.compile('1', 'x', 'exec')))",
+        "frame(b'F', b'[\"f\"]') + frame(b'C', b'x')",
+        "frame(b'R', b'short')",
+        "frame(b'R', USAGE + b'not json')",
+        "frame(b'R', USAGE + b'NaN')",
+        "frame(b'R', USAGE + b'[1e999]')",
+        "frame(b'R', USAGE + b'-Infinity')",
+        "frame(b'R', USAGE + b'\"\\\\ud800\"')",
+        "frame(b'R', USAGE + b'\"\\xff\"')",
+        "frame(b'R', USAGE + b'[' * 9_000)",
+        "frame(b'R', USAGE + b'1' * 9_000)",
+        "frame(b'R', USAGE + b'x' * 20_000)",
+        "frame(b'X', USAGE + b'null')",
+        "frame(b'X', USAGE + b'[]')",
+        "frame(b'X', USAGE + b'[{}]')",
+        'frame(b\'X\', USAGE + b\'[{"code": "timed_out", "message": "x", "frames": [], "left_out": 0}]\')',
+        'frame(b\'X\', USAGE + b\'[{"code": "code_raised", "message": 5, "frames": [], "left_out": 0}]\')',
+        'frame(b\'X\', USAGE + b\'[{"code": "code_raised", "message": "x", "frames": [["a"]], "left_out": 0}]\')',
+    ],
+)
+def test_a_frame_that_no_child_of_ours_writes_is_a_violation(plain: Sandbox, data: str) -> None:
+    assert forged(plain, data).code == "sandbox_violation"
+
+
+def test_a_frame_that_never_ends_is_waited_for_until_the_deadline(plain: Sandbox) -> None:
+    assert forged(plain, "struct.pack('<cI', b'R', 500) + b'x'", "while True: pass").code in ("timed_out", "cpu_limit")
+
+
+def test_problems_and_refusals_that_are_made_up_hurt_only_the_run_itself(plain: Sandbox) -> None:
+    refused = forged(plain, "frame(b'N', b'\\xff' * 2000)")
+    assert refused.code == "sandbox_unavailable"
+    assert len(refused.message) < 700
+    problems = json.dumps([["x" * 200, "y" * 5000, 1, 1]])
+    assert forged(plain, f"frame(b'P', {problems.encode()!r})").code == "code_rejected"
+    for nonsense in ("[]", "[1]", "[[1, 2]]", '[["a", "b", "c", "d"]]', "{}", "5"):
+        assert forged(plain, f"frame(b'P', {nonsense.encode()!r})").code == "sandbox_violation"
+
+
+def test_a_value_that_is_made_up_is_plain_data_all_the_same(plain: Sandbox) -> None:
+    data = "frame(b'R', USAGE + json.dumps({'a': [1, 'b', None, 1.5, True]}).encode())"
+    verdict = attempt_raw(plain, FORGE.format(data=data, after="os._exit(0)"))
+    assert verdict.value == {"a": [1, "b", None, 1.5, True]}
+
+
+def test_code_cannot_be_planted_for_a_later_run(plain: Sandbox) -> None:
+    source = "def f(): return 'honest'"
+    other = "planted = frame(b'F', b'[\"f\"]') + frame(b'C', marshal.dumps(builtins.compile('def f(): return 1', 'x', 'exec')))"
+    forged(plain, f"({other.partition(' = ')[2]})")
+    assert attempt(plain, source).value == "honest"
+    assert attempt(plain, source).value == "honest"
+
+
+def test_a_child_that_closes_its_channel_is_a_child_that_died(plain: Sandbox) -> None:
+    assert forged(plain, "b''", "os._exit(0)").code == "interpreter_crashed"
+    assert forged(plain, "b''", "os._exit(7)").message == "The Python interpreter crashed (exit code 7)."
