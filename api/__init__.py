@@ -11,11 +11,12 @@ from typing import Any
 from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import BaseConverter
 
 from access.keys import ApiKeys
 from access.passwords import Passwords
 from access.users import Users
-from api import audit, auth, control, cron, errors, health, keys, runs, tasks, users
+from api import audit, auth, batch, control, cron, errors, health, idempotency, keys, runs, tasks, users
 from api.browser import Browsers
 from api.identity import Gate
 from api.limits import Limits
@@ -41,6 +42,13 @@ class Utf8Json(JSONProvider):
         return json.loads(s)
 
 
+class _PathPart(BaseConverter):
+    """A part of a path that stands for anything, such as an id, but for the names of other calls beside it."""
+
+    regex = rf"(?!(?:{'|'.join(batch.NAMES)})$)[^/]+"
+    part_isolating = True
+
+
 def create_app(settings: Settings, manager: TaskManager, kinds: Mapping[str, Kind], accounts: Accounts) -> Flask:
     """The WSGI application over `manager`, which asks api/identity.py who asks; `kinds` are those it knows, by name."""
     app = Flask("api", static_folder=None)
@@ -50,8 +58,11 @@ def create_app(settings: Settings, manager: TaskManager, kinds: Mapping[str, Kin
     app.before_request(_name_request)
     app.after_request(_dress)
     errors.register(app)
+    app.url_map.converters["default"] = _PathPart
     _guard(app, settings, accounts)
+    idempotency.register(app, manager)
     app.register_blueprint(tasks.blueprint(manager, kinds))
+    app.register_blueprint(batch.blueprint(manager))
     app.register_blueprint(control.blueprint(manager))
     app.register_blueprint(runs.blueprint(manager))
     app.register_blueprint(cron.blueprint(manager))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, url_for
 
-from api import body, parameters, representation
+from api import body, idempotency, parameters, representation
 from api.openapi import Answer, Operation, describe, examples
 from tasks.model import Task
 from tasks.task_manager import TaskManager
@@ -41,6 +41,7 @@ def blueprint(manager: TaskManager) -> Blueprint:
             tag="tasks",
             answers={200: Answer(description="It is paused.", shape="Task", headers=("ETag",))},
             problems={409: ("illegal_move",)},
+            idempotent=True,
         )
     )
     def pause(task_id: str) -> Response:
@@ -54,6 +55,7 @@ def blueprint(manager: TaskManager) -> Blueprint:
             tag="tasks",
             answers={200: Answer(description="It is scheduled.", shape="Task", headers=("ETag",))},
             problems={409: ("illegal_move",)},
+            idempotent=True,
         )
     )
     def resume(task_id: str) -> Response:
@@ -67,10 +69,11 @@ def blueprint(manager: TaskManager) -> Blueprint:
             tag="tasks",
             answers={201: Answer(description="The run.", shape="Run", headers=("Location",), example=examples.RUN)},
             problems={409: ("illegal_move", "overlap")},
+            idempotent=True,
         )
     )
     def run_now(task_id: str) -> tuple[Response, int, dict[str, str]]:
-        run = manager.run_now(task_id)
+        run = manager.run_now(task_id, idempotency.receipt())
         where = url_for("runs.show", task_id=task_id, run_id=run.id)
         return jsonify(representation.run_detail(run)), 201, {"Location": where}
 

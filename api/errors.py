@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Flask, Response, g, json, request
@@ -21,6 +22,7 @@ STATUSES: dict[type[errors.ServiceError], int] = {
     errors.RunNotFound: 404,
     errors.IllegalMove: 409,
     errors.TaskChanged: 412,
+    errors.ReceiptTaken: 409,
     errors.NotAllowed: 401,
     errors.Forbidden: 403,
     errors.TooMuch: 429,
@@ -68,7 +70,7 @@ def problem(
         "request_id": g.get("request_id"),
     }
     if problems:
-        body["errors"] = [_shown(each) for each in problems[: errors.MOST_TOLD]]
+        body["errors"] = faults(problems)
     response = Response(json.dumps(body), status, content_type="application/problem+json")
     response.headers.update(headers or {})
     return response
@@ -81,12 +83,19 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
+def faults(problems: Sequence[FieldProblem]) -> list[dict[str, Any]]:
+    """Wrong fields as they are shown, at most MOST_TOLD of them."""
+    return [_shown(each) for each in problems[: errors.MOST_TOLD]]
+
+
 def _shown(each: FieldProblem) -> dict[str, Any]:
     shown: dict[str, Any] = {"pointer": each.pointer, "code": each.code, "message": each.message}
     if each.line is not None:
         shown["line"] = each.line
     if each.column is not None:
         shown["column"] = each.column
+    if each.index is not None:
+        shown["index"] = each.index
     return shown
 
 
@@ -104,7 +113,7 @@ def _service_error(error: errors.ServiceError) -> Response:
     if isinstance(error, errors.StoreUnavailable):
         log.error("%s %s: %s", request.method, request.path, error.message)
         headers["Retry-After"] = str(RETRY_AFTER)
-    if isinstance(error, errors.TooMuch) and error.retry_after is not None:
+    if isinstance(error, errors.TooMuch | errors.ReceiptTaken) and error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from flask import Blueprint, Response, jsonify, url_for
 
-from api import body, parameters, representation
+from api import body, idempotency, parameters, representation
 from api.openapi import Answer, Operation, describe, examples
 from tasks.base_tasks import Kind
-from tasks.model import Status, TaskType
+from tasks.model import Status, Task, TaskType
 from tasks.task_manager import TaskManager
 
 #: Calls that may follow a submission, for clients that walk the document.
@@ -35,13 +35,19 @@ def blueprint(manager: TaskManager, kinds: Mapping[str, Kind]) -> Blueprint:
                     description="It is stored.", shape="Task", headers=("Location",), example=examples.TASK, links=LINKS
                 )
             },
-            problems={422: ("invalid_task",)},
+            problems={422: ("invalid_task",), 429: ("quota_exceeded",)},
+            idempotent=True,
         )
     )
-    def submit() -> tuple[Response, int, dict[str, str]]:
-        task = manager.submit(body.read_json())
-        shown = representation.task_detail(task, manager.upcoming(task, representation.UPCOMING))
-        return jsonify(shown), 201, {"Location": url_for("tasks.show", task_id=task.id)}
+    def submit() -> Response:
+        return stored([manager.submit(body.read_json(), idempotency.promise(stored))])
+
+    def stored(tasks: Sequence[Task]) -> Response:
+        (task,) = tasks
+        response = jsonify(representation.task_detail(task, manager.upcoming(task, representation.UPCOMING)))
+        response.status_code = 201
+        response.headers["Location"] = url_for("tasks.show", task_id=task.id)
+        return response
 
     filters = (
         *(parameters.LIMIT, parameters.TASK_CURSOR, parameters.STATUS, parameters.TASK_TYPE, parameters.kind(kinds)),
@@ -110,6 +116,7 @@ def blueprint(manager: TaskManager, kinds: Mapping[str, Kind]) -> Blueprint:
                 202: Answer(description="It is `stopping`: its worker ends the run.", shape="Task"),
             },
             problems={409: ("illegal_move",)},
+            idempotent=True,
         )
     )
     def stop(task_id: str) -> tuple[Response, int]:

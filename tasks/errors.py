@@ -5,6 +5,7 @@ ServiceError
 ├─ TaskNotFound       no task with that id
 ├─ RunNotFound        the task has no such run
 ├─ IllegalMove        the task is in a status that does not allow this
+│  └─ ReceiptTaken    the same request is being done by another try of it
 ├─ TaskChanged        somebody else changed the task since it was read
 ├─ NotAllowed         who asks has not shown who he is
 │  └─ Forbidden       who asks is known and may not do this
@@ -37,6 +38,8 @@ class FieldProblem:
     #: Position in `function_code`, counted from 1, where the problem is in code.
     line: int | None = None
     column: int | None = None
+    #: Which of several tasks it is about, counted from 0.
+    index: int | None = None
 
 
 class ServiceError(Exception):
@@ -85,6 +88,13 @@ class TaskChanged(ServiceError):
     """The task is not as it was when who asks read it."""
 
     code = "task_changed"
+
+
+class ReceiptTaken(IllegalMove):
+    """The same request is being done by another try of it; `retry_after` is in seconds."""
+
+    code = "idempotency_key_in_use"
+    retry_after: int | None = None
 
 
 class NotAllowed(ServiceError):

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from config.settings import Settings
 from tasks import errors, identifier, moment, principal
 from tasks.base_tasks import Kind
 from tasks.definition import changes_time, edited
-from tasks.model import FINISHED, Priority, Run, Status, Task, TaskType
+from tasks.intake import Bell, Intake, Promise, many
+from tasks.model import FINISHED, Run, Status, Task, TaskType
 from tasks.planner import missed_until
 from tasks.preview import Preview, preview
 from tasks.principal import Principal
-from tasks.store import Quotas, Store
-from tasks.store.store import first_run_id
-from tasks.submission import Parser, stored_cron
+from tasks.store import Busy, Kept, Receipt, Reused, Store
+from tasks.submission import stored_cron
 
 log = logging.getLogger(__name__)
 
-#: Workers that may die under a run of a repeatable kind before it counts as poison and ends `lost`.
-LOSSES = 2
 #: How often a verb that reads a task and then changes it begins again because somebody else came between.
 TRIES = 5
 #: In which status a task is still to run, so that it may be edited.
@@ -31,13 +30,6 @@ EDITABLE = {
     TaskType.DELAYED: frozenset({Status.SCHEDULED}),
     TaskType.SCHEDULED: frozenset({Status.SCHEDULED, Status.PAUSED}),
 }
-
-
-class Bell(Protocol):
-    """Tells the workers that runs wait. It may fail or ring twice: the Store knows the truth."""
-
-    def ring(self, run_ids: Iterable[str], priority: Priority = Priority.NORMAL) -> None:
-        """Ring once for each run. Raises nothing where nobody hears it."""
 
 
 class TaskManager:
@@ -63,32 +55,35 @@ class TaskManager:
         self._settings = settings
         self._clock = clock
         self._who = who
-        self._quotas = Quotas(tasks=settings.task_quota, schedules=settings.schedule_quota)
-        self._parser = Parser(kinds, settings)
+        self._intake = Intake(store=store, bell=bell, kinds=kinds, settings=settings, clock=clock)
 
-    def submit(self, body: Any) -> Task:
+    def submit(self, body: Any, promise: Promise | None = None) -> Task:
         """Store the task that `body` describes and ring for its first run.
 
         It belongs to whoever asks. Raises InvalidTask, Forbidden and TooMuch, storing nothing.
         """
         owner = self._changer().name
-        accepted = self._parser.parse(body, self._clock())
-        task = dataclasses.replace(accepted.task, owner=owner)
-        due, rings = self._store.submit(
-            task,
-            delay=accepted.delay,
-            losses=self._losses(task),
-            history=self._settings.run_history,
-            quotas=self._quotas,
-        )
-        log.info("task %s submitted: %s, %s", task.id, task.task_type, task.kind)
-        if rings:
-            self._bell.ring([first_run_id(task.id)], task.priority)
-        return _as_stored(task, due)
+        return self._intake.store([self._intake.accept(body)], owner, promise)[0]
 
-    def _losses(self, task: Task) -> int:
-        """How many workers may die under a run of the task before it counts as lost."""
-        return LOSSES if self._kinds[task.kind].repeatable else task.retry.max
+    def submit_all(self, body: Any, promise: Promise | None = None) -> Sequence[Task]:
+        """Store the tasks that `body` lists in `tasks`, all or none; otherwise as `submit` does."""
+        owner = self._changer().name
+        return self._intake.store(self._intake.accept_all(many(body, "tasks"), "/tasks"), owner, promise)
+
+    def validate(self, body: Any) -> Task:
+        """The task that `body` describes, as it would be stored; its id is not its own. Raises InvalidTask."""
+        accepted = self._intake.accept(body)
+        due = self._clock() + (accepted.delay or 0)
+        return dataclasses.replace(accepted.task, owner=self._who().name, next_run_at=accepted.task.next_run_at or due)
+
+    def open_receipt(self, key: str, *, fingerprint: str, token: str) -> Receipt | Busy | Kept | Reused:
+        """Open the receipt that whoever asks has under `key`, or say why not: nobody meets the keys of others."""
+        owned = hashlib.sha256(f"{self._who().name}\n{key}".encode()).hexdigest()
+        return self._store.receipts.open(owned, fingerprint=fingerprint, token=token)
+
+    def close_receipt(self, receipt: Receipt, answer: str) -> None:
+        """Keep the answer there; forget the receipt where there is none."""
+        self._store.receipts.close(receipt, answer)
 
     def get(self, task_id: str) -> Task:
         """One task with its last run. Raises TaskNotFound."""
@@ -184,13 +179,15 @@ class TaskManager:
                 return self._store.get(task_id)
         raise errors.IllegalMove(f"Task {task_id} changes too fast; try again.")
 
-    def run_now(self, task_id: str) -> Run:
+    def run_now(self, task_id: str, receipt: Receipt | None = None) -> Run:
         """Start a run at once; the schedule of the task stays as it is. A delayed task starts its one run early.
+
+        A further try of a request, known by its `receipt`, starts nothing and has the same run.
 
         Raises TaskNotFound, and IllegalMove where the task has ended or `overlap` does not let another run in.
         """
         task = self._store.get(self._changed(task_id))
-        status, run_id, run_status = self._store.run_now(task_id, str(task.timing.get("overlap", "")))
+        status, run_id, run_status = self._store.run_now(task_id, str(task.timing.get("overlap", "")), receipt)
         if not run_id:
             if status in (Status.SCHEDULED, Status.PAUSED):
                 raise errors.IllegalMove(
@@ -221,7 +218,7 @@ class TaskManager:
 
     def _replace(self, task: Task, patch: Any) -> bool:
         now = self._clock()
-        accepted = edited(self._parser, task, patch, now)
+        accepted = edited(self._intake.parser, task, patch, now)
         anew = changes_time(task, accepted.task, patch)
         skip: Sequence[int] = ()
         more = 0
@@ -230,7 +227,7 @@ class TaskManager:
         return self._store.edit(
             accepted.task,
             revision=task.revision,
-            losses=self._losses(accepted.task),
+            losses=self._intake.losses(accepted.task),
             seen_due=task.next_run_at if anew else None,
             delay=accepted.delay if anew else None,
             skip=skip,
@@ -293,12 +290,3 @@ class TaskManager:
 def _must_be_scheduled(task_id: str, task_type: TaskType, verb: str) -> None:
     if task_type is not TaskType.SCHEDULED:
         raise errors.IllegalMove(f"Task {task_id} is {task_type}; only a scheduled task can be {verb}.")
-
-
-def _as_stored(task: Task, due: int) -> Task:
-    """The task as the Store has it now. Asking the Store again could fail, and the task would seem refused."""
-    if task.task_type is TaskType.SCHEDULED:
-        return dataclasses.replace(task, next_run_at=due)
-    queued = due if task.status is Status.QUEUED else None
-    run = Run(id=first_run_id(task.id), task_id=task.id, number=1, status=task.status, due_at=due, queued_at=queued)
-    return dataclasses.replace(task, next_run_at=None if queued else due, run_count=1, last_run=run)

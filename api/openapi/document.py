@@ -43,6 +43,10 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
         "description": "Seconds after which to try again.",
         "schema": {"type": "integer", "minimum": 0},
     },
+    "Idempotency-Replayed": {
+        "description": "`true` where this is the answer to the first request with the same Idempotency-Key.",
+        "schema": {"type": "string", "const": "true"},
+    },
     "WWW-Authenticate": {"description": "How to authenticate: `Bearer`.", "schema": {"type": "string"}},
 }
 PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
@@ -53,6 +57,19 @@ PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
         "description": "Id of a run: that of its task, a dot and its number.",
         "schema": {"type": "string", "pattern": r"^[0-9a-f-]{36}\.[1-9][0-9]{0,10}$"},
     },
+}
+IDEMPOTENCY_KEY = Parameter(
+    name="Idempotency-Key",
+    where="header",
+    description="Names this request: sent again within 24 hours it has no further effect and the same answer.",
+    schema={"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-+.-~-]+$"},
+    example="8e03978e-40d5-43e8-bc93-6894a57f9324",
+)
+#: What a call with Idempotency-Key may be refused with besides.
+IDEMPOTENT: Mapping[int, Sequence[str]] = {
+    400: ("bad_idempotency_key",),
+    409: ("idempotency_key_in_use",),
+    422: ("idempotency_key_reused",),
 }
 SECURITY_SCHEMES = {
     "bearer": {
@@ -111,7 +128,7 @@ def _operation(operation: Operation, rule: Rule, *, needs_token: bool) -> dict[s
         "operationId": operation_id(rule),
         "summary": operation.summary,
         "tags": [operation.tag],
-        "parameters": [*_path_parameters(rule), *(_parameter(each) for each in operation.parameters)],
+        "parameters": [*_path_parameters(rule), *(_parameter(each) for each in _parameters(operation))],
         "responses": _responses(operation, rule, needs_token=needs_token),
     }
     if operation.description:
@@ -146,6 +163,10 @@ def _path_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
         yield {"name": name, "in": "path", "required": True, **known}
 
 
+def _parameters(operation: Operation) -> Sequence[Parameter]:
+    return (*operation.parameters, IDEMPOTENCY_KEY) if operation.idempotent else operation.parameters
+
+
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     told: dict[str, Any] = {"name": parameter.name, "in": parameter.where, "description": parameter.description}
     told["schema"] = dict(parameter.schema)
@@ -155,7 +176,8 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _responses(operation: Operation, rule: Rule, *, needs_token: bool) -> dict[str, Any]:
-    answers = {str(status): _answer(answer) for status, answer in operation.answers.items()}
+    more = ("Idempotency-Replayed",) if operation.idempotent else ()
+    answers = {str(status): _answer(answer, more) for status, answer in operation.answers.items()}
     problems = {str(status): _problem(status, codes) for status, codes in _problems(operation, rule, needs_token)}
     for status, told in problems.items():
         if status in answers:
@@ -165,8 +187,9 @@ def _responses(operation: Operation, rule: Rule, *, needs_token: bool) -> dict[s
     return dict(sorted(answers.items()))
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
-    told: dict[str, Any] = {"description": answer.description, "headers": _headers("X-Request-Id", *answer.headers)}
+def _answer(answer: Answer, more: Sequence[str]) -> dict[str, Any]:
+    headers = _headers("X-Request-Id", *answer.headers, *more)
+    told: dict[str, Any] = {"description": answer.description, "headers": headers}
     if answer.shape:
         content: dict[str, Any] = {"schema": {"$ref": REF.format(model=answer.shape)}}
         if answer.example is not None:
@@ -192,6 +215,8 @@ def _problems(operation: Operation, rule: Rule, needs_token: bool) -> list[tuple
     add(operation.problems)
     if operation.body:
         add(WITH_BODY)
+    if operation.idempotent:
+        add(IDEMPOTENT)
     if any(each.where == "query" for each in operation.parameters):
         add({422: ("invalid_query",)})
     if "task_id" in rule.arguments:
@@ -230,6 +255,7 @@ def _schemas(kinds: Mapping[str, Kind]) -> dict[str, Any]:
         schemas[name] = schema
     shapes, definitions = submissions(kinds, REF)
     schemas.update({**definitions, **shapes})
+    schemas["Batch"]["properties"]["tasks"]["items"] = {"$ref": REF.format(model="Submission")}
     for kind in kinds.values():
         spec = kind.Spec.model_json_schema(ref_template=REF, by_alias=True, mode="serialization")
         schemas.update(spec.pop("$defs", {}))

@@ -53,6 +53,8 @@ class Operation:
     parameters: Sequence[Parameter] = ()
     #: Error codes by status, besides those that follow from the route, the body and the parameters.
     problems: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    #: Whether the call takes Idempotency-Key (api/idempotency.py does the rest).
+    idempotent: bool = False
     #: Whether the call works without a token where AUTH_REQUIRED is true.
     is_open: bool = False
     #: Whether the call wants a token even where AUTH_REQUIRED is false.

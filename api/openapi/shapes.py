@@ -159,6 +159,40 @@ class TaskPage(TypedDict):
     total: Total
 
 
+class Batch(TypedDict):
+    """Several tasks to be stored, all or none."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    tasks: Annotated[
+        list[Any],
+        Field(min_length=1, max_length=1000),
+    ]
+
+
+class Batched(TypedDict):
+    """The tasks of a batch, in their order."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    tasks: list[TaskSummary]
+
+
+class AnySubmission(TypedDict):
+    """A submission, right or wrong."""
+
+
+class Validated(TypedDict):
+    """What would become of a submission."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    valid: bool
+    errors: Annotated[list[Fault], Field(description="Everything that is wrong; empty where it is valid.")]
+    kind: str | None
+    next_runs: Annotated[list[Moment], Field(description="When it would run: the next five times of a schedule.")]
+    task: Annotated[
+        dict[str, Any] | None, Field(description="The submission with its defaults filled in; null if it is not valid.")
+    ]
+
+
 class RunPage(TypedDict):
     """A page of runs, newest first."""
 
@@ -177,6 +211,7 @@ class Fault(TypedDict):
     message: str
     line: NotRequired[Annotated[int, Field(description="In `function_code`, counted from 1.")]]
     column: NotRequired[Annotated[int, Field(description="In `function_code`, counted from 1.")]]
+    index: NotRequired[Annotated[int, Field(description="Which of several tasks, counted from 0.")]]
 
 
 class Problem(TypedDict):
@@ -272,7 +307,7 @@ class OpenApi(TypedDict):
 SHAPES: dict[str, Any] = {
     shape.__name__: shape
     for shape in (
-        *(Problem, Task, TaskPage, Run, RunPage, Health, Live, Ready),
+        *(Problem, Task, TaskPage, Batch, Batched, AnySubmission, Validated, Run, RunPage, Health, Live, Ready),
         *(Preview, PreviewFields),
         *(OpenApi,),
     )

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from tasks.store.records import Claim, Due, DueSchedule, FireOrder, Moved, Pulse, Quotas
+from tasks.store.receipts import Busy, Kept, Receipt, Reused
+from tasks.store.records import Claim, Due, DueSchedule, Entry, FireOrder, Moved, Pulse, Quotas
 from tasks.store.store import Store
 
-__all__ = ["Claim", "Due", "DueSchedule", "FireOrder", "Moved", "Pulse", "Quotas", "Store"]
+__all__ = [
+    "Busy",
+    "Claim",
+    "Due",
+    "DueSchedule",
+    "Entry",
+    "FireOrder",
+    "Kept",
+    "Moved",
+    "Pulse",
+    "Quotas",
+    "Receipt",
+    "Reused",
+    "Store",
+]

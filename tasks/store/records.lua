@@ -19,6 +19,7 @@
 --   workers              sorted set   worker ids by the time at which they count as gone
 --   worker:{id}          JSON    what the worker says of itself
 --   worker:{id}:calls    list    run ids that the worker must stop
+--   receipt:{hash}       hash    fingerprint token ends answer run, for a day
 --   beat, wake           string and list   when a beat last ticked; wakes it for an earlier due time
 local PREFIX = KEYS[1]
 local HIGH_FIRST = 1000000000000000
@@ -38,6 +39,7 @@ local function worker_key(id) return PREFIX .. 'worker:' .. id end
 local function calls_key(id) return PREFIX .. 'worker:' .. id .. ':calls' end
 local function schedules_key(owner) return PREFIX .. 'owner:' .. owner .. ':schedules' end
 local function index_key(name, value) return PREFIX .. 'tasks:' .. name .. ':' .. value end
+local function receipt_key(hash) return PREFIX .. 'receipt:' .. hash end
 local TASKS = PREFIX .. 'tasks'
 local DUE = PREFIX .. 'due'
 local LEASES = PREFIX .. 'leases'

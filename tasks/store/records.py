@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tasks.model import Status, TaskType
+from tasks.model import Status, Task, TaskType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,17 @@ class Quotas:
     tasks: int | None = None
     #: Scheduled tasks that have not ended.
     schedules: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A task to be stored."""
+
+    task: Task
+    #: Milliseconds from now by Redis' clock at which it is due; None: `task.next_run_at` says when.
+    delay: int | None
+    #: How many workers may die under a run before it counts as lost.
+    losses: int
 
 
 @dataclass(frozen=True, kw_only=True)

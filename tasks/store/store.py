@@ -11,7 +11,8 @@ from tasks import errors
 from tasks.model import Run, Status, Task, TaskType
 from tasks.store import parse
 from tasks.store.connection import PREFIX, Connection
-from tasks.store.records import Claim, Due, DueSchedule, FireOrder, Moved, Pulse, Quotas
+from tasks.store.receipts import Receipt, Receipts
+from tasks.store.records import Claim, Due, DueSchedule, Entry, FireOrder, Moved, Pulse, Quotas
 
 #: Milliseconds for which a run belongs to the worker that claimed it, unless a heartbeat extends it.
 LEASE = 30_000
@@ -32,6 +33,8 @@ class Store:
     def __init__(self, url: str, *, timeout: float) -> None:
         """`url` of Redis; `timeout` in seconds for connecting and for each answer. Connects on first use."""
         self._redis = Connection(url, timeout=timeout)
+        #: What was answered under an Idempotency-Key.
+        self.receipts = Receipts(self._redis)
 
     @property
     def connection(self) -> Connection:
@@ -45,27 +48,47 @@ class Store:
     # --- verbs of the TaskManager --------------------------------------------------------------------------------
 
     def submit(
-        self, task: Task, *, delay: int | None, losses: int, history: int, quotas: Quotas | None = None
+        self,
+        task: Task,
+        *,
+        delay: int | None,
+        losses: int,
+        history: int,
+        quotas: Quotas | None = None,
     ) -> tuple[int, bool]:
-        """Store `task`, its first run and its index entries; when it is due, and whether to ring for its first run.
+        """Store one task as `submit_all` does; when it is due, and whether to ring for its first run."""
+        entry = Entry(task=task, delay=delay, losses=losses)
+        return self.submit_all([entry], owner=task.owner, history=history, quotas=quotas)[0]
 
-        `delay` in milliseconds from now makes it due by Redis' clock; else `task.next_run_at` says when it is due.
-        `losses` is how many workers may die under a run before it counts as lost; `history` how many runs are kept.
-        Raises TooMuch where the owner's quota is full.
+    def submit_all(
+        self,
+        entries: Sequence[Entry],
+        *,
+        owner: str,
+        history: int,
+        quotas: Quotas | None = None,
+        receipt: Receipt | None = None,
+        answer: str = "",
+    ) -> Sequence[tuple[int, bool]]:
+        """Store tasks of one owner with their first runs and index entries, all or none.
+
+        For each: when it is due, and whether to ring for its first run. `history` is how many runs are kept. `answer`
+        is kept in the same step where there is an open `receipt`. Raises TooMuch where the owner's quota is full, and
+        ReceiptTaken where the receipt no longer is the caller's.
         """
         most = quotas or Quotas()
-        expires = "" if task.expires_in is None else round(task.expires_in * 1000)
-        answer = self._redis.run(
+        found = self._redis.run(
             "submit",
-            *(task.id, task.task_type, task.kind, task.priority, task.created_at),
-            *(_json(_about(task)), _json(task.spec), _json(task.tags)),
-            *("" if delay is None else delay, "" if task.next_run_at is None else task.next_run_at),
-            *(expires, losses, history, RING_AT_MOST),
-            *(task.owner, "" if most.tasks is None else most.tasks, "" if most.schedules is None else most.schedules),
+            *(owner, "" if most.tasks is None else most.tasks, "" if most.schedules is None else most.schedules),
+            *(history, RING_AT_MOST),
+            *((receipt.key, receipt.token, answer) if receipt else ("", "", "")),
+            *(word for entry in entries for word in _words(entry)),
         )
-        if answer[0] == "quota":
-            raise _quota_full(*answer[1:])
-        return int(answer[0]), bool(answer[1])
+        if found[0] == "quota":
+            raise _quota_full(*found[1:])
+        if found[0] == "taken":
+            raise errors.ReceiptTaken("Another request with this Idempotency-Key has taken over.")
+        return [(int(due), bool(rings)) for due, rings in zip(found[::2], found[1::2], strict=True)]
 
     def owner(self, task_id: str) -> str | None:
         """Whose task it is; None where there is none."""
@@ -149,12 +172,12 @@ class Store:
             raise _no_task(task_id)
         return Moved(task_type=TaskType(answer[0]), was=Status(answer[1]), status=Status(answer[2]))
 
-    def run_now(self, task_id: str, overlap: str) -> tuple[Status, str, str]:
+    def run_now(self, task_id: str, overlap: str, receipt: Receipt | None = None) -> tuple[Status, str, str]:
         """Start a run at once; the task's status before, then the id and status of the run, empty where none started.
 
-        Raises TaskNotFound.
+        `receipt` keeps which run it was: a further try of the same request answers that one. Raises TaskNotFound.
         """
-        answer = self._redis.run("run_now", task_id, overlap, uuid.uuid4().hex)
+        answer = self._redis.run("run_now", task_id, overlap, uuid.uuid4().hex, receipt.key if receipt else "")
         if not answer:
             raise _no_task(task_id)
         return Status(answer[0]), answer[1], answer[2]
@@ -335,6 +358,16 @@ def _claim(answer: Sequence[Any]) -> Claim:
         started_at=int(started),
         about=json.loads(about),
         spec=json.loads(spec),
+    )
+
+
+def _words(entry: Entry) -> tuple[str | int, ...]:
+    task = entry.task
+    return (
+        *(task.id, task.task_type, task.kind, task.priority, task.created_at),
+        *(_json(_about(task)), _json(task.spec), _json(task.tags)),
+        *("" if entry.delay is None else entry.delay, "" if task.next_run_at is None else task.next_run_at),
+        *("" if task.expires_in is None else round(task.expires_in * 1000), entry.losses),
     )
 
 

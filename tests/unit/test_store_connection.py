@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from tasks.errors import StoreUnavailable
-from tasks.store import Claim, DueSchedule, Store
+from tasks.store import Claim, DueSchedule, Entry, Store
 from tests.make import client_of, end, fire_as_seen, make_task, submit, take
 from tests.valkey import Valkey
 
@@ -22,6 +22,7 @@ SCHEDULE = DueSchedule(task_id=ID, due_at=1, status="scheduled", text="{}")
 VERBS: dict[str, Callable[[Store], Any]] = {
     "submit": lambda store: store.submit(make_task(), delay=None, losses=1, history=1),
     "get": lambda store: store.get(ID),
+    "submit_all": lambda store: store.submit_all([Entry(task=make_task(), delay=None, losses=1)], owner="o", history=1),
     "list": lambda store: store.list(limit=5),
     "runs": lambda store: store.runs(ID, limit=5),
     "owner": lambda store: store.owner(ID),

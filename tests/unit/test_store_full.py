@@ -18,7 +18,7 @@ import pytest
 
 from tasks.errors import StoreUnavailable
 from tasks.model import Status
-from tasks.store import Store, scripts
+from tasks.store import Receipt, Store, scripts
 from tests.make import NOW, client_of, end, everything, fire, fire_as_seen, keys, run_out, submit, take
 from tests.valkey import Valkey
 
@@ -194,6 +194,16 @@ def edit(store: Store) -> Verb:
     return lambda: store.edit(changed, revision=1, losses=0, seen_due=NOW, delay=None)
 
 
+def open_receipt(store: Store) -> Verb:
+    return lambda: store.receipts.open("r", fingerprint="f", token="t")
+
+
+def close_receipt(store: Store) -> Verb:
+    receipt = store.receipts.open("r", fingerprint="f", token="t")
+    assert isinstance(receipt, Receipt)
+    return lambda: store.receipts.close(receipt, "answer")
+
+
 def pause(store: Store) -> Verb:
     task = submit(store, task_type="scheduled")
     return lambda: store.pause(task.id)
@@ -204,6 +214,7 @@ WAITS = [
     *(finish, finish_to_retry, finish_of_another_and_take_the_next),
     *(due_delayed, due_retry, fire_some, fire_the_last, fire_none),
     *(resume, run_now, run_delayed_now, edit),
+    *(open_receipt, close_receipt),
 ]
 GOES_ON = [
     *(give_back, heartbeat, reap_repeatable, reap_lost, reap_stopping),
