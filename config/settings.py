@@ -97,6 +97,7 @@ SANDBOX_EXTRA_MODULES: tuple[str, ...] = ()  # further reviewed modules that use
 # --- HTTP tasks --------------------------------------------------------------------------------------------------
 HTTP_ALLOWED_NETWORKS: tuple[str, ...] = ()  # CIDRs that HTTP tasks may reach besides the public internet
 HTTP_MAX_RESPONSE_BYTES = 1_048_576
+HTTP_ALLOW_UNVERIFIED_TLS = False  # lets a task say verify_tls: false
 
 SECRET_NAMES = (
     "REDIS_PASSWORD",
@@ -236,6 +237,7 @@ class Settings(BaseSettings):
     sandbox_extra_modules: Words = SANDBOX_EXTRA_MODULES
 
     http_allowed_networks: Networks = Field(default=HTTP_ALLOWED_NETWORKS)  # type: ignore[arg-type]
+    http_allow_unverified_tls: bool = HTTP_ALLOW_UNVERIFIED_TLS
     http_max_response_bytes: int = Field(default=HTTP_MAX_RESPONSE_BYTES, ge=1024, le=67_108_864)
 
     @classmethod

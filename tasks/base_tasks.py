@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from config.settings import Settings
 from tasks.errors import FieldProblem
 from tasks.http_call import HttpCaller, HttpRequest
-from tasks.model import Limits, Outcome
+from tasks.model import Failed, Limits, Outcome
 from tasks.report import Report
 from tasks.sandbox import Sandbox, check_arguments
 
@@ -173,6 +173,17 @@ StatusCode = Annotated[int, Field(ge=100, le=599)]
 StatusClass = Annotated[str, StringConstraints(pattern=r"^[1-5]xx$")]
 
 
+class Auth(Spec):
+    """How an HTTP task shows who it is."""
+
+    type: Literal["basic", "bearer"]
+    username: Annotated[str, StringConstraints(max_length=1000)] | None = Field(
+        default=None, description="Of basic; without a colon."
+    )
+    password: Annotated[str, StringConstraints(max_length=1000)] | None = Field(default=None, description="Of basic.")
+    token: Annotated[str, StringConstraints(max_length=8000)] | None = Field(default=None, description="Of bearer.")
+
+
 class HttpSpec(Spec):
     """One HTTP request and which answer counts as success."""
 
@@ -192,11 +203,17 @@ class HttpSpec(Spec):
     body: Annotated[str, StringConstraints(max_length=1_048_576)] | None = Field(
         default=None, description="Body as text, sent in UTF-8."
     )
+    form: dict[str, Scalar | Annotated[list[Scalar], Field(max_length=1000, fail_fast=True)]] | None = Field(
+        default=None, max_length=1000, description="Body, sent as a form. Not together with `json` or `body`."
+    )
+    auth: Auth | None = Field(default=None, description="Credentials; another host never sees them after a redirect.")
     expected_status: Annotated[list[StatusCode | StatusClass], BeforeValidator(_listed)] = Field(
         default_factory=list, max_length=50, description="Statuses or classes that count as success; default: any 2xx."
     )
     follow_redirects: bool = True
-    verify_tls: bool = True
+    verify_tls: bool = Field(
+        default=True, description="Whether the certificate must be valid; false needs HTTP_ALLOW_UNVERIFIED_TLS."
+    )
 
 
 class HttpKind(Kind):
@@ -209,6 +226,7 @@ class HttpKind(Kind):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.default_timeout = min(30.0, settings.task_timeout)
+        self._unverified_is_allowed = settings.http_allow_unverified_tls
         self._caller = HttpCaller(
             allowed_networks=settings.http_allowed_networks,
             max_response_bytes=settings.http_max_response_bytes,
@@ -216,19 +234,31 @@ class HttpKind(Kind):
 
     def problems(self, spec: HttpSpec) -> Sequence[FieldProblem]:
         """What is wrong with the URL, the headers and the body together."""
-        return self._caller.problems(_request(spec))
+        problems = self._caller.problems(_request(spec))
+        if self._is_refused(spec):
+            problems.append(FieldProblem(pointer="/verify_tls", code="not_allowed", message=UNVERIFIED))
+        return problems
+
+    def _is_refused(self, spec: HttpSpec) -> bool:
+        return not spec.verify_tls and not self._unverified_is_allowed
 
     def run(self, spec: HttpSpec, limits: Limits, report: Report) -> Outcome:
         """Make the call."""
+        if self._is_refused(spec):
+            return Failed(code="unverified_tls", message=UNVERIFIED)
         return self._caller.call(_request(spec), limits=limits, report=report, idempotency_key=report.idempotency_key)
 
 
+UNVERIFIED = "Only where the operator sets HTTP_ALLOW_UNVERIFIED_TLS may a certificate go unchecked."
+
+
 def _request(spec: HttpSpec) -> HttpRequest:
-    given = {name: getattr(spec, name) for name in ("api_url", "method", "headers", "params", "body")}
+    given = {name: getattr(spec, name) for name in ("api_url", "method", "headers", "params", "body", "form")}
     body = {"json": spec.json_} if "json_" in spec.model_fields_set else {}
     return HttpRequest(
         **given,
         **body,
+        auth=None if spec.auth is None else spec.auth.model_dump(),
         expected_status=tuple(spec.expected_status),
         follow_redirects=spec.follow_redirects,
         verify_tls=spec.verify_tls,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -70,6 +71,10 @@ class HttpRequest:
     json: Any = UNSET
     #: Sent as UTF-8 with Content-Type text/plain unless `headers` say otherwise; excludes `json`.
     body: str | None = None
+    #: Sent as application/x-www-form-urlencoded; a list repeats its name; excludes `json` and `body`.
+    form: Mapping[str, Any] | None = None
+    #: `type` basic with `username` and `password` (RFC 7617), or bearer with `token` (RFC 6750).
+    auth: Mapping[str, str | None] | None = None
     #: Statuses that count as success: codes (200, "200") or classes ("2xx"); empty: any 2xx.
     expected_status: tuple[str | int, ...] = ()
     #: A redirect is followed even where `expected_status` names its status.
@@ -136,6 +141,11 @@ def first_hop(request: HttpRequest, idempotency_key: str | None) -> Hop:
     elif request.body is not None:
         body = request.body.encode()
         headers["Content-Type"] = "text/plain; charset=utf-8"
+    elif request.form is not None:
+        body = _urlencoded(request.form).encode()
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    if request.auth is not None:
+        headers["Authorization"] = _authorization(request.auth)
     if idempotency_key is not None:
         headers["Idempotency-Key"] = idempotency_key
     given = {name.lower() for name in request.headers}
@@ -147,9 +157,19 @@ def first_hop(request: HttpRequest, idempotency_key: str | None) -> Hop:
 def full_url(request: HttpRequest) -> str:
     """`api_url` with `params` added to its query and without its fragment."""
     parts = urlsplit(request.api_url)
-    added = urlencode([(name, _as_text(one)) for name, value in (request.params or {}).items() for one in _each(value)])
+    added = _urlencoded(request.params or {})
     query = "&".join(part for part in (parts.query, added) if part)
     return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
+
+
+def _urlencoded(fields: Mapping[str, Any]) -> str:
+    return urlencode([(name, _as_text(one)) for name, value in fields.items() for one in _each(value)])
+
+
+def _authorization(auth: Mapping[str, str | None]) -> str:
+    if auth["type"] == "bearer":
+        return f"Bearer {auth['token']}"
+    return "Basic " + base64.b64encode(f"{auth['username']}:{auth['password']}".encode()).decode()
 
 
 def request_problems(request: HttpRequest) -> Iterator[FieldProblem]:
@@ -159,6 +179,7 @@ def request_problems(request: HttpRequest) -> Iterator[FieldProblem]:
     yield from _header_problems(request.headers)
     yield from _param_problems(request)
     yield from _body_problems(request)
+    yield from _auth_problems(request)
     for index, status in enumerate(request.expected_status):
         if not _STATUS.fullmatch(str(status)):
             yield FieldProblem(
@@ -213,6 +234,7 @@ def _param_problems(request: HttpRequest) -> Iterator[FieldProblem]:
 
 
 def _body_problems(request: HttpRequest) -> Iterator[FieldProblem]:
+    yield from _form_problems(request)
     if request.json is not UNSET and request.body is not None:
         yield FieldProblem(pointer="/body", code="conflict", message="Give either json or body, not both.")
     if request.body is not None and not _is_utf8(request.body):
@@ -224,6 +246,45 @@ def _body_problems(request: HttpRequest) -> Iterator[FieldProblem]:
     except (TypeError, ValueError, RecursionError):
         message = "This cannot be written as JSON: no NaN, no Infinity, no broken Unicode."
         yield FieldProblem(pointer="/json", code="bad_json", message=message)
+
+
+def _form_problems(request: HttpRequest) -> Iterator[FieldProblem]:
+    if request.form is None:
+        return
+    if request.json is not UNSET or request.body is not None:
+        yield FieldProblem(pointer="/form", code="conflict", message="Give one of json, body and form.")
+    for name, value in request.form.items():
+        if not _is_utf8(name) or not all(_is_param(one) for one in _each(value)):
+            text = "A field of a form is a text, a number, true or false, or a list of these."
+            yield FieldProblem(pointer=f"/form/{_escaped(name)}", code="bad_param", message=text)
+
+
+#: What each type of `auth` needs, and how it must look so that it cannot become another header.
+_AUTH: Final = {
+    "basic": {"username": re.compile(r"[^:\x00-\x1f\x7f]*"), "password": re.compile(r"[^\x00-\x1f\x7f]*")},
+    "bearer": {"token": re.compile(r"[!-~]+")},
+}
+
+
+def _auth_problems(request: HttpRequest) -> Iterator[FieldProblem]:
+    auth = request.auth
+    if auth is None:
+        return
+    if any(name.lower() == "authorization" for name in request.headers):
+        text = "Give either auth or the header Authorization, not both."
+        yield FieldProblem(pointer="/auth", code="conflict", message=text)
+    wanted = _AUTH[str(auth["type"])]
+    for name in ("username", "password", "token"):
+        value = auth.get(name)
+        if name not in wanted:
+            if value is not None:
+                text = f"The type {auth['type']} has no {name}."
+                yield FieldProblem(pointer=f"/auth/{name}", code="unknown_field", message=text)
+        elif value is None:
+            yield FieldProblem(pointer=f"/auth/{name}", code="missing", message="is required.")
+        elif not wanted[name].fullmatch(value) or not _is_utf8(value):
+            text = "holds characters that cannot be sent."
+            yield FieldProblem(pointer=f"/auth/{name}", code="invalid", message=text)
 
 
 def _as_json(value: Any) -> bytes:

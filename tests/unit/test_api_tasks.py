@@ -34,7 +34,7 @@ def run_of(**over: Any) -> Run:
         code_body(task_type="delayed", run_at="2035-06-01T09:00:00+08:00"),
         code_body(task_type="scheduled", cron_expression="0 8 * * *", timezone="Asia/Shanghai"),
         http_body(params={"a": [1, "2", True]}, method="POST", json={"名": [1.5, None]}, headers={"X-A": "b"}),
-        http_body(method="PUT", body="text", expected_status=[200, "3xx"], verify_tls=False, follow_redirects=False),
+        http_body(method="PUT", body="text", expected_status=[200, "3xx"], verify_tls=True, follow_redirects=False),
     ],
 )
 def test_a_task_comes_back_as_it_was_submitted_and_is_where_location_says(api: Api, body: dict[str, Any]) -> None:

@@ -428,7 +428,8 @@ def test_the_definition_of_a_task_has_every_field_it_was_submitted_with(house: H
     }
     bodies = [
         http_body(**common, **cron, method="POST", headers={"a": "b"}, params={"q": ["1", "2"]}, json={"k": None}),
-        http_body(**common, task_type="delayed", delay_seconds=60, body="text", method="PUT", verify_tls=False),
+        http_body(**common, task_type="delayed", delay_seconds=60, body="text", method="PUT", verify_tls=True),
+        http_body(**common, task_type="delayed", delay_seconds=60, form={"a": [1, "b"]}, method="POST"),
         http_body(
             **common, task_type="delayed", run_at="2030-01-01T00:00:00Z", json=None, expected_status=["2xx", 404]
         ),
