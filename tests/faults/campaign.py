@@ -1,0 +1,140 @@
+"""A campaign of faults against a real service under load: `python -m tests.faults.campaign --minutes 20 --seed 1`.
+
+The seed decides which faults come in which order and what is submitted. The report goes to --report; the exit code is 1
+where a promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+
+from tests.faults import schedules
+from tests.faults.load import QUICK, Load
+from tests.faults.mischief import FAULTS
+from tests.faults.stage import Stage
+from tests.faults.verdict import Verdict
+
+#: Seconds in which everything must have ended once the last fault is over: a lease, a reap and the slowest retries.
+REST = 150
+#: Seconds after which a probe that still waits is given up and counts as that long.
+PROBE = 120
+
+
+class Campaign:
+    """Load, faults one after the other, then the verdict."""
+
+    def __init__(self, stage: Stage, *, seed: int, rate: float) -> None:
+        self.stage, self.verdict, self.seed = stage, Verdict(), seed
+        self.load = Load(stage, rate, seed)
+        self._dice = random.Random(seed)
+        self._probes: list[threading.Thread] = []
+
+    def run(self, seconds: float, *, every: float, most: int = 10**9) -> Verdict:
+        """Break something every so many seconds, for so long or so often; then judge."""
+        planted = schedules.plant(self.stage)
+        self.load.start()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and sum(self.verdict.faults.values()) < most:
+            begun = time.monotonic()
+            self._break_something()
+            time.sleep(max(0.0, every - (time.monotonic() - begun)))
+        self.load.end()
+        self._settle(planted)
+        self._judge(planted)
+        return self.verdict
+
+    def _break_something(self) -> None:
+        fault = self._dice.choices(list(FAULTS), list(FAULTS.values()))[0]
+        self.verdict.faults[fault.__name__] += 1
+        fault(self.stage, self._dice)
+        self.verdict.died.update(self.stage.keep_alive())
+        probe = threading.Thread(target=self._probe, args=(fault.__name__, time.monotonic()), daemon=True)
+        probe.start()
+        self._probes.append(probe)
+
+    def _probe(self, fault: str, healed: float) -> None:
+        """How long after a fault a new task is done."""
+        body = {"name": "probe", "task_type": "immediate", "function_code": QUICK, "function_name": "f", "args": ["p"]}
+        task_id = ""
+        while time.monotonic() - healed < PROBE:
+            try:
+                if not task_id:
+                    answer = requests.post(f"{self.stage.url}/api/tasks", json=body, timeout=5)
+                    task_id = answer.json()["id"] if answer.status_code == 201 else ""
+                elif requests.get(f"{self.stage.url}/api/tasks/{task_id}", timeout=5).json().get("finished_at"):
+                    break
+            except requests.RequestException:
+                pass
+            time.sleep(0.2)
+        self.verdict.recoveries.append((time.monotonic() - healed, fault.replace("_", " ")))
+
+    def _settle(self, planted: list[schedules.Schedule]) -> None:
+        schedules.end(self.stage, planted)
+        for probe in self._probes:
+            probe.join(PROBE)
+        _until(self._quiet, REST)
+
+    def _quiet(self) -> bool:
+        """Whether nothing waits or runs any more; the planted schedules stay due."""
+        try:
+            waiting = requests.get(f"{self.stage.url}/api/health", timeout=5).json()["queues"]
+        except (requests.RequestException, KeyError):
+            return False
+        left = sum(count for name, count in waiting.items() if name != "due")
+        return bool(left == 0 and waiting["due"] <= len(schedules.POLICIES))
+
+    def _judge(self, planted: list[schedules.Schedule]) -> None:
+        effects = self.stage.effects()
+        for task in list(self.load.accepted):
+            self.verdict.judge(task, self.load.see(task), effects.get(task.token, []))
+        self.verdict.doubled += self.load.changed
+        for schedule in planted:
+            count, lost, doubled, stuck = schedules.faults_of(self.stage, schedule, effects)
+            self.verdict.occurrences += count
+            self.verdict.lost += lost
+            self.verdict.doubled += doubled
+            self.verdict.stuck += stuck
+
+
+def _until(true: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not true():
+        time.sleep(0.5)
+
+
+def main() -> int:
+    """Run a campaign as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=12, help="tasks submitted a second")
+    parser.add_argument("--every", type=float, default=5, help="seconds between two faults")
+    parser.add_argument("--report", type=Path, default=Path("var/faults.md"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        stage = Stage(Path(folder))
+        begun = time.monotonic()
+        try:
+            stage.open()
+            campaign = Campaign(stage, seed=options.seed, rate=options.rate)
+            verdict = campaign.run(options.minutes * 60, every=options.every)
+        finally:
+            stage.close()
+    report = verdict.report(campaign.load, seed=options.seed, minutes=(time.monotonic() - begun) / 60)
+    options.report.parent.mkdir(parents=True, exist_ok=True)
+    options.report.write_text(report, encoding="utf-8")
+    print(report)
+    return 0 if verdict.clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
