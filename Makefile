@@ -16,7 +16,7 @@ RUN_STAMP := $(VENV)/.run-$(call checksum,requirements.txt)
 DEV_STAMP := $(VENV)/.dev-$(call checksum,requirements-dev.txt)
 PIP := $(PY) -m pip install --disable-pip-version-check --require-hashes
 
-.PHONY: help start install install-dev test containers check format coverage lock clean
+.PHONY: help start install install-dev test containers faults check format coverage lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ test: install-dev ## Install what is missing, then run all tests (make test ARGS
 
 containers: install-dev ## Try the image and docker-compose.yml on this machine's Docker engine
 	@$(PY) -m pytest -m containers tests/containers $(ARGS)
+
+faults: install-dev ## Break a running service for MINUTES (20) in the order of SEED (1); the report is var/faults.md
+	@$(PY) -m tests.faults.campaign --minutes $(or $(MINUTES),20) --seed $(or $(SEED),1) $(ARGS)
 
 check: install-dev ## Lint, format, types, architecture, documents, Dockerfile
 	$(PY) -m ruff check .

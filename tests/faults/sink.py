@@ -1,7 +1,7 @@
 """An HTTP server in a process of its own that counts effects: `python -m tests.faults.sink PORT`.
 
 /effect/{token} counts one and answers 200; /slow/{token} does after two seconds;
-/flaky/{token} answers 503 the first time. /counts says how often each token was counted, and with which Idempotency-Key.
+/flaky/{token} answers 503 the first time. /counts says how often each token was counted, with which Idempotency-Key.
 """
 
 from __future__ import annotations
