@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import create_app
-from tasks.base_tasks import build_kinds
+from tasks.base_tasks import CodeSpec, build_kinds
 from tasks.definition import definition
 from tasks.model import Status
 from tasks.planner import Planner
@@ -333,7 +333,7 @@ def test_kind_and_type_stay(house: House, fields: dict[str, Any], pointer: str, 
 
 def test_a_code_task_stays_one_even_if_every_field_of_its_kind_is_taken_back(house: House) -> None:
     task = house.client.post("/api/tasks", json=code_body(**EVERY_HOUR)).json
-    nothing = dict.fromkeys(("function_code", "function_name", "args", "kwargs"))
+    nothing = dict.fromkeys(CodeSpec.model_fields)
     answer = house.patch(task, **nothing, api_url="https://example.com/")
     assert [problem["code"] for problem in answer.json["errors"]] == ["not_editable"]
 
