@@ -22,7 +22,7 @@ UNABLE = {
     exceptions.MasterDownError: "MASTERDOWN",
     exceptions.ClusterDownError: "CLUSTERDOWN",
 }
-UNABLE_WORDS = (*UNABLE.values(), "MISCONF", "NOREPLICAS", "BUSY")
+UNABLE_WORDS = (*UNABLE.values(), "MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED")
 #: Connections that one process may have: more than its threads; redis-py's own limit of 100 is fewer.
 MOST_CONNECTIONS = 4096
 

@@ -133,6 +133,32 @@ def test_a_read_only_redis_is_unavailable(own: Valkey, own_store: Store) -> None
     assert own_store.get(task.id).id == task.id
 
 
+@pytest.mark.parametrize("wait", [lambda store: store.await_wake(10), lambda store: store.await_call("w1", 10)])
+def test_who_waits_while_redis_becomes_a_replica_is_told_that_it_is_unavailable(
+    own: Valkey, wait: Callable[[Store], Any]
+) -> None:
+    patient = Store(own.url, timeout=20)
+    told: list[BaseException] = []
+
+    def listen() -> None:
+        try:
+            wait(patient)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
+            told.append(error)
+
+    waiting = threading.Thread(target=listen)
+    waiting.start()
+    with client_of(own.url) as client:
+        deadline = time.monotonic() + 10
+        while not client.info("clients")["blocked_clients"] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        client.replicaof("127.0.0.1", "1")
+        waiting.join(8)
+        client.replicaof("NO", "ONE")
+    assert [type(error) for error in told] == [StoreUnavailable]
+    patient.close()
+
+
 def test_a_redis_that_lost_its_replicas_is_unavailable(own: Valkey, own_store: Store) -> None:
     submit(own_store)
     with client_of(own.url) as client:
