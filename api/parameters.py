@@ -14,6 +14,12 @@ IF_MATCH = Parameter(
     description="The `ETag` of the task as it was read: edit it only if nobody did so since. `*` for any.",
     schema={"type": "string"},
 )
+IF_NONE_MATCH = Parameter(
+    name="If-None-Match",
+    where="header",
+    description="The `ETag` of an earlier answer: 304 without a body if nothing has changed since.",
+    schema={"type": "string"},
+)
 LIMIT = Parameter(
     name="limit",
     description="Entries on a page.",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote, urlencode
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 
 from tasks.cron_text import explain
 from tasks.model import Run, Status, Task, TaskType
@@ -59,8 +61,30 @@ def task_detail(task: Task, upcoming: Sequence[int] = ()) -> dict[str, Any]:
 
 def tagged(task: Task, upcoming: Sequence[int]) -> Response:
     """A task as an answer, with its entity tag."""
-    response = jsonify(task_detail(task, upcoming))
-    response.headers["ETag"] = etag(task)
+    return unless_known(jsonify(task_detail(task, upcoming)), etag(task))
+
+
+def tagged_run(run: Run) -> Response:
+    """A run as an answer, with its entity tag: whatever changes the way it looks changes the tag."""
+    response = jsonify(run_detail(run))
+    return unless_known(response, f'"{hashlib.sha256(response.get_data()).hexdigest()[:32]}"')
+
+
+def unless_known(response: Response, tag: str) -> Response:
+    """The answer with its entity tag; to a reader whose If-None-Match has it, 304 without a body (RFC 9110 §13.1.2)."""
+    if request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(tag.strip('"')):
+        response = Response(status=304)
+    response.headers["ETag"] = tag
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def page(name: str, shown: Sequence[Mapping[str, Any]], following: str | None, total: int | None) -> Response:
+    """A page of a listing, and where the next one is also as a Link (RFC 8288)."""
+    response = jsonify({name: shown, "next_cursor": following, "total": total})
+    if following is not None:
+        query = urlencode({**request.args.to_dict(), "cursor": following})
+        response.headers["Link"] = f'<{quote(request.path)}?{query}>; rel="next"'
     return response
 
 

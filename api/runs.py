@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
 
 from api import body, parameters, representation
 from api.openapi import Answer, Operation, describe, examples
@@ -27,6 +27,7 @@ def blueprint(manager: TaskManager) -> Blueprint:
                 200: Answer(
                     description="A page.",
                     shape="RunPage",
+                    headers=("Link",),
                     example={"runs": [examples.RUN], "next_cursor": None, "total": 1},
                 )
             },
@@ -40,18 +41,22 @@ def blueprint(manager: TaskManager) -> Blueprint:
         runs, following, total = manager.runs(task_id, limit=limit, below=below or None, status=status or "")
         shown = [representation.run_detail(run) for run in runs]
         cursor = None if following is None else str(following)
-        return jsonify({"runs": shown, "next_cursor": cursor, "total": None if status else total})
+        return representation.page("runs", shown, cursor, None if status else total)
 
     @routes.get("/<run_id>")
     @describe(
         Operation(
             summary="Look at a run",
             tag="runs",
-            answers={200: Answer(description="The run.", shape="Run", example=examples.RUN)},
+            parameters=(parameters.IF_NONE_MATCH,),
+            answers={
+                200: Answer(description="The run.", shape="Run", headers=("ETag",), example=examples.RUN),
+                304: Answer(description="It still is as `If-None-Match` has it.", headers=("ETag",)),
+            },
             problems={404: ("run_not_found",)},
         )
     )
     def show(task_id: str, run_id: str) -> Response:
-        return jsonify(representation.run_detail(manager.run(task_id, run_id)))
+        return representation.tagged_run(manager.run(task_id, run_id))
 
     return routes

@@ -65,6 +65,7 @@ def blueprint(manager: TaskManager, kinds: Mapping[str, Kind]) -> Blueprint:
                 200: Answer(
                     description="A page.",
                     shape="TaskPage",
+                    headers=("Link",),
                     example={"tasks": [examples.SUMMARY], "next_cursor": None, "total": 1},
                 )
             },
@@ -90,15 +91,18 @@ def blueprint(manager: TaskManager, kinds: Mapping[str, Kind]) -> Blueprint:
             created_after=after,
             created_before=before,
         )
-        shown = [representation.task_summary(task) for task in tasks]
-        return jsonify({"tasks": shown, "next_cursor": following, "total": total})
+        return representation.page("tasks", [representation.task_summary(task) for task in tasks], following, total)
 
     @routes.get("/<task_id>")
     @describe(
         Operation(
             summary="Look at a task",
             tag="tasks",
-            answers={200: Answer(description="The task.", shape="Task", headers=("ETag",), example=examples.TASK)},
+            parameters=(parameters.IF_NONE_MATCH,),
+            answers={
+                200: Answer(description="The task.", shape="Task", headers=("ETag",), example=examples.TASK),
+                304: Answer(description="It still is as `If-None-Match` has it.", headers=("ETag",)),
+            },
         )
     )
     def show(task_id: str) -> Response:

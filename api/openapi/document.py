@@ -35,6 +35,7 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
         "schema": {"type": "string"},
     },
     "Location": {"description": "Path of what was made.", "schema": {"type": "string", "format": "uri-reference"}},
+    "Link": {"description": 'The next page (RFC 8288): `<…>; rel="next"`.', "schema": {"type": "string"}},
     "ETag": {
         "description": "Names what was read; send it as If-Match with an edit.",
         "schema": {"type": "string"},
