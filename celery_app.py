@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 import uuid
 from collections.abc import Iterable
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.apps.worker import Worker as CeleryWorker
+from celery.worker.consumer import Consumer
 from kombu import serialization
 from kombu.entity import Queue
 
@@ -35,13 +37,25 @@ SEPARATOR = "\x06\x16"
 PRIORITIES = {Priority.HIGH: 0, Priority.NORMAL: 6}
 #: Seconds a worker or a beat waits for one answer of Redis; the API is less patient (api/server.py).
 PATIENCE = 5.0
+#: Seconds between two tries to consume bells.
+RETRY_EVERY = 1.0
+
+
+class PatientConsumer(Consumer):  # type: ignore[misc]  # celery has no types
+    """Celery's consumer, which does not try again at once where Redis answers but cannot serve (a replica)."""
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Say so, and wait a moment."""
+        super().on_connection_error_before_connected(exc)
+        time.sleep(RETRY_EVERY)
 
 
 class LoneWorker(CeleryWorker):  # type: ignore[misc]  # celery has no types
     """A worker that does not listen to other workers: the Store is all they share."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{**options, "without_gossip": True, "without_mingle": True})
+        ours = {"without_gossip": True, "without_mingle": True, "consumer_cls": PatientConsumer}
+        super().__init__(*args, **{**options, **ours})
 
 
 class TaskApp(Celery):  # type: ignore[misc]  # celery has no types
@@ -138,6 +152,8 @@ def build(settings: Settings, *, patience: float = PATIENCE) -> TaskApp:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=patience,
+        # A Redis that turns replica answers UNBLOCKED and READONLY: kombu takes these for faults of the channel.
+        broker_channel_error_retry=True,
         broker_transport_options={
             "global_keyprefix": BELL_PREFIX,
             "sep": SEPARATOR,

@@ -40,6 +40,14 @@ def wait_for(what: str, seen: Callable[[], Any], *, seconds: float = 30) -> Any:
     raise AssertionError(f"not seen within {seconds} s: {what}")
 
 
+#: In which order processes are ended, by the beginnings of their names.
+LAST = ("beat", "api", "worker", "sentinel", "redis")
+
+
+def _place(name: str) -> int:
+    return next(place for place, start in enumerate((*LAST, "")) if name.startswith(start))
+
+
 class Service:
     """Real processes; every one is ended by its pid when the test is over."""
 
@@ -108,9 +116,9 @@ class Service:
 
     def stop(self) -> None:
         """End everything."""
-        for name in ("beat", "api", "worker", "worker2", "redis"):
-            process = self.processes.get(name)
-            if process is None or process.poll() is not None:
+        for name in sorted(self.processes, key=_place):
+            process = self.processes[name]
+            if process.poll() is not None:
                 continue
             process.send_signal(signal.SIGCONT)
             process.terminate()
