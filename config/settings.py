@@ -85,7 +85,7 @@ MAX_CONCURRENT_TASKS = 200  # runs at once in one worker process
 SANDBOX_CONCURRENCY: int | None = None  # code runs at once in one worker process; None: one for each core, shared out
 GRACE_SECONDS = 10.0  # how long a stopping worker lets its runs go on before it gives them back
 RESULT_TTL = 604_800  # seconds a finished task is kept
-RUN_HISTORY = 100  # runs kept for each scheduled task
+RUN_HISTORY = 100  # runs kept for each scheduled task, and as many skipped occurrences
 MAX_RESULT_BYTES = 1_048_576  # largest result of a run, as JSON
 MAX_OUTPUT_BYTES = 262_144  # stdout and stderr kept for a run, each
 

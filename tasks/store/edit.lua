@@ -36,7 +36,7 @@ if ARGV[9] ~= '' then
   redis.call('HSET', task_key(id), 'due', number_text(next_due))
   if kind_of_task == 'scheduled' then
     skip_occurrences(id, cjson.decode(ARGV[12]), status == 'paused' and 'paused' or 'misfire', tonumber(ARGV[13]), at)
-    trim_runs(id, tonumber(task_field(id, 'history')))
+    trim_runs(id)
   else
     redis.call('HSET', run_key(member), 'due', number_text(next_due))
   end

@@ -33,7 +33,7 @@ local function fire(id, seen_due, seen_status, next_due, overlap, most, run, ski
     if not full(id, most) then start(id, moment, overlap, queued) end
   end
   advance(id, full(id, most) and '' or next_due, full(id, most) and 'max_runs' or 'schedule_ended', at)
-  trim_runs(id, tonumber(task_field(id, 'history')))
+  trim_runs(id)
   mark_ended(id, at)
   return queued
 end

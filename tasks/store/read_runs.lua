@@ -4,19 +4,44 @@
 -- ARGV    1 task id  2 begin below this number ('' for the newest)  3 at most so many  4 status ('' for all)
 -- Answer  how many are kept, the number to go on below ('' at the end), and for each run: id, fields, outcome, attempts;
 --         nothing where there is no such task.
-local id, most, wanted = ARGV[1], tonumber(ARGV[3]), ARGV[4]
-local runs, first = unpack(redis.call('HMGET', task_key(id), 'runs', 'first'))
+local id, below, most, wanted = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local kind_of_task, runs = unpack(redis.call('HMGET', task_key(id), 'type', 'runs'))
 if not runs then return false end
-runs, first = tonumber(runs), tonumber(first)
-local number = math.min(ARGV[2] == '' and runs or tonumber(ARGV[2]) - 1, runs)
-local found = {}
-while number >= first and #found < most do
-  local run_id = run_id_of(id, number)
-  local status = run_field(run_id, 'status')
-  if status and (wanted == '' or wanted == status) then
-    found[#found + 1] = { run_id, redis.call('HGETALL', run_key(run_id)), redis.call('GET', outcome_key(run_id)) or '',
-      redis.call('LRANGE', attempts_key(run_id), 0, -1) }
+below = below == '' and tonumber(runs) + 1 or tonumber(below)
+local CHUNK = 100
+
+-- Numbers below `bound`, the highest first, out of both sets, so many of each at the most.
+local function numbers(bound, many)
+  if kind_of_task ~= 'scheduled' then return bound > 1 and runs ~= '0' and { 1 } or {} end
+  local found = {}
+  for _, rows in ipairs({ ran_key(id), skipped_key(id) }) do
+    for _, number in ipairs(redis.call('ZREVRANGEBYSCORE', rows, '(' .. number_text(bound), '-inf', 'LIMIT', 0, many)) do
+      found[#found + 1] = tonumber(number)
+    end
   end
-  number = number - 1
+  table.sort(found, function(a, b) return a > b end)
+  for i = many + 1, #found do found[i] = nil end
+  return found
 end
-return { runs - first + 1, number >= first and number_text(number + 1) or '', found }
+
+local function kept()
+  if kind_of_task ~= 'scheduled' then return tonumber(runs) end
+  return redis.call('ZCARD', ran_key(id)) + redis.call('ZCARD', skipped_key(id))
+end
+
+local found = {}
+local page = numbers(below, CHUNK)
+while #page > 0 and #found < most do
+  for _, number in ipairs(page) do
+    if #found == most then break end
+    below = number
+    local run_id = run_id_of(id, number)
+    local status = run_field(run_id, 'status')
+    if status and (wanted == '' or wanted == status) then
+      found[#found + 1] = { run_id, redis.call('HGETALL', run_key(run_id)), redis.call('GET', outcome_key(run_id)) or '',
+        redis.call('LRANGE', attempts_key(run_id), 0, -1) }
+    end
+  end
+  page = numbers(below, CHUNK)
+end
+return { kept(), #page > 0 and number_text(below) or '', found }

@@ -2,11 +2,13 @@
 -- KEYS[1]  the prefix of all keys; it holds the hash tag, so that they share one slot of a cluster.
 -- RUN_MOVES, SCHEDULE_MOVES, FINISHED and ENDED are rendered from tasks/model.py in front of this text.
 --
---   task:{id}            hash    status type kind prio owner tags created updated due runs first fired missed rev reason …
+--   task:{id}            hash    status type kind prio owner tags created updated due runs fired missed rev reason …
 --   task:{id}:about      JSON    name, timing, timeout, retry, expires_in, tags
 --   task:{id}:spec       JSON    the kind's own fields
 --   task:{id}:active     set     ids of unfinished runs (scheduled tasks only)
 --   task:{id}:waiting    list    ids of runs that wait for the one before (overlap: queue)
+--   task:{id}:ran        sorted set   numbers of the runs that are kept, skipped ones apart, so that neither crowd out
+--   task:{id}:skipped    sorted set   the others (scheduled tasks only; any other has one run at the most)
 --   run:{id}             hash    status due queued started finished worker attempt losses reason
 --   run:{id}:outcome     JSON    result, error, stdout, stderr, output_truncated, usage
 --   run:{id}:attempts    list    JSON, one for each ended attempt but the last
@@ -31,6 +33,8 @@ local function about_key(id) return PREFIX .. 'task:' .. id .. ':about' end
 local function spec_key(id) return PREFIX .. 'task:' .. id .. ':spec' end
 local function active_key(id) return PREFIX .. 'task:' .. id .. ':active' end
 local function waiting_key(id) return PREFIX .. 'task:' .. id .. ':waiting' end
+local function ran_key(id) return PREFIX .. 'task:' .. id .. ':ran' end
+local function skipped_key(id) return PREFIX .. 'task:' .. id .. ':skipped' end
 local function run_key(id) return PREFIX .. 'run:' .. id end
 local function outcome_key(id) return PREFIX .. 'run:' .. id .. ':outcome' end
 local function attempts_key(id) return PREFIX .. 'run:' .. id .. ':attempts' end
@@ -108,18 +112,24 @@ local function remove_run(run_id)
   redis.call('DEL', run_key(run_id), outcome_key(run_id), attempts_key(run_id))
 end
 
--- Keeps the newest `keep` runs of a scheduled task; unfinished ones stay.
-local function trim_runs(task_id, keep)
-  local runs, first = unpack(redis.call('HMGET', task_key(task_id), 'runs', 'first'))
-  runs, first = tonumber(runs), tonumber(first)
-  while runs - first + 1 > keep do
-    local run_id = run_id_of(task_id, first)
+-- Keeps the newest `keep` of the runs that a set numbers; unfinished ones stay, and what came after them.
+local function trim_rows(task_id, rows, keep)
+  local over = redis.call('ZCARD', rows) - keep
+  if over <= 0 then return end
+  for _, number in ipairs(redis.call('ZRANGE', rows, 0, over - 1)) do
+    local run_id = task_id .. '.' .. number
     local status = run_field(run_id, 'status')
-    if status and not FINISHED[status] then break end
+    if status and not FINISHED[status] then return end
     remove_run(run_id)
-    first = first + 1
+    redis.call('ZREM', rows, number)
   end
-  redis.call('HSET', task_key(task_id), 'first', number_text(first))
+end
+
+-- Keeps the newest runs of a scheduled task, and as many occurrences that did not run.
+local function trim_runs(task_id)
+  local keep = tonumber(task_field(task_id, 'history'))
+  trim_rows(task_id, ran_key(task_id), keep)
+  trim_rows(task_id, skipped_key(task_id), keep)
 end
 
 local move_run
@@ -137,7 +147,7 @@ local function run_ended(task_id, run_id, at)
   end
   local following = redis.call('LPOP', waiting_key(task_id))
   if following then move_run(following, 'queued', at) end
-  trim_runs(task_id, tonumber(task_field(task_id, 'history')))
+  trim_runs(task_id)
   mark_ended(task_id, at)
 end
 
@@ -169,7 +179,9 @@ local function create_run(task_id, due, status, at, reason)
   if reason then redis.call('HSET', run_key(run_id), 'reason', reason) end
   if status == 'skipped' then
     redis.call('HSET', run_key(run_id), 'finished', number_text(at))
+    redis.call('ZADD', skipped_key(task_id), number, number_text(number))
   elseif task_field(task_id, 'type') == 'scheduled' then
+    redis.call('ZADD', ran_key(task_id), number, number_text(number))
     redis.call('SADD', active_key(task_id), run_id)
   end
   if status == 'queued' then queue_run(run_id, at) end
@@ -245,14 +257,26 @@ local function claim_next(kind, worker, lease)
   end
 end
 
+-- Ids of all runs of a task that are kept.
+local function run_ids(id, kind_of_task, runs)
+  local ids = {}
+  if kind_of_task ~= 'scheduled' then
+    for number = 1, tonumber(runs) do ids[number] = run_id_of(id, number) end
+    return ids
+  end
+  for _, rows in ipairs({ ran_key(id), skipped_key(id) }) do
+    for _, number in ipairs(redis.call('ZRANGE', rows, 0, -1)) do ids[#ids + 1] = id .. '.' .. number end
+  end
+  return ids
+end
+
 -- Removes a task and all that belongs to it; a run in progress is called off and its late result finds nothing.
 local function remove_task(id)
-  local status, kind_of_task, kind, tags, first, runs =
-    unpack(redis.call('HMGET', task_key(id), 'status', 'type', 'kind', 'tags', 'first', 'runs'))
+  local status, kind_of_task, kind, tags, runs =
+    unpack(redis.call('HMGET', task_key(id), 'status', 'type', 'kind', 'tags', 'runs'))
   if not status then return false end
   local owner = owner_of(id)
-  for number = tonumber(first), tonumber(runs) do
-    local run_id = run_id_of(id, number)
+  for _, run_id in ipairs(run_ids(id, kind_of_task, runs)) do
     local run_status = run_field(run_id, 'status')
     if run_status == 'running' or run_status == 'stopping' then call_worker(run_id) end
     redis.call('ZREM', DUE, run_id)
@@ -269,6 +293,7 @@ local function remove_task(id)
   redis.call('ZREM', index_key('owner', owner), id)
   redis.call('SREM', schedules_key(owner), id)
   for _, tag in ipairs(tags and cjson.decode(tags) or {}) do redis.call('ZREM', index_key('tag', tag), id) end
-  redis.call('DEL', task_key(id), about_key(id), spec_key(id), active_key(id), waiting_key(id))
+  redis.call('DEL', task_key(id), about_key(id), spec_key(id), active_key(id), waiting_key(id),
+    ran_key(id), skipped_key(id))
   return true
 end

@@ -15,7 +15,7 @@ if was == 'paused' and due and number_text(due) == ARGV[2] then
   move_task(id, 'scheduled', nil, at)
   skip_occurrences(id, cjson.decode(ARGV[4]), 'paused', tonumber(ARGV[5]), at)
   advance(id, ARGV[3], 'schedule_ended', at)
-  trim_runs(id, tonumber(task_field(id, 'history')))
+  trim_runs(id)
   mark_ended(id, at)
 end
 return { kind_of_task, was, task_field(id, 'status') }

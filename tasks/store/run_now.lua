@@ -32,7 +32,7 @@ elseif status == 'scheduled' or status == 'paused' then
   end
   if run_id ~= '' then
     redis.call('HSET', task_key(id), 'updated', number_text(at))
-    trim_runs(id, tonumber(task_field(id, 'history')))
+    trim_runs(id)
   end
 end
 if run_id ~= '' then

@@ -39,7 +39,7 @@ local function store(i, now)
   if delay ~= '' then due = now + tonumber(delay) end
   local status = kind_of_task == 'immediate' and 'queued' or 'scheduled'
   redis.call('HSET', task_key(id), 'status', status, 'type', kind_of_task, 'kind', kind, 'prio', prio,
-    'created', created, 'updated', created, 'runs', 0, 'first', 1, 'losses', losses, 'owner', owner)
+    'created', created, 'updated', created, 'runs', 0, 'losses', losses, 'owner', owner)
   if kind_of_task ~= 'immediate' then redis.call('HSET', task_key(id), 'due', number_text(due)) end
   if kind_of_task == 'scheduled' then
     redis.call('HSET', task_key(id), 'fired', 0, 'history', history)

@@ -265,12 +265,47 @@ def test_an_unfinished_run_is_kept_however_many_follow(store: Store) -> None:
     task = scheduled(store, history=2)
     (run_id,) = fire(store, task)
     claim = take(store, run_id=run_id)
-    fire(store, task, overlap="skip", skip=(1, 2, 3, 4))
-    assert store.runs(task.id, limit=50)[0][-1].number == 1
+    later = [number for _ in range(4) for number in fire(store, task)]
+    assert [run.number for run in store.runs(task.id, limit=50)[0]] == [5, 4, 3, 2, 1]
     assert end(store, claim)
-    assert [run.number for run in store.runs(task.id, limit=50)[0]] == [6, 5]
+    for run_id in later:
+        end(store, take(store, run_id=run_id))
+    assert [run.number for run in store.runs(task.id, limit=50)[0]] == [5, 4]
     store.delete(task.id)
     assert keys(store) == set()
+
+
+def test_occurrences_that_did_not_run_do_not_crowd_out_runs(store: Store) -> None:
+    task = scheduled(store, history=2)
+    for _ in range(3):
+        (run_id,) = fire(store, task, skip=(1, 2, 3))
+        assert end(store, take(store, run_id=run_id))
+    fire(store, task, fire=(), skip=tuple(range(10, 40)))
+    found, _, total = store.runs(task.id, limit=50)
+    assert ([run.number for run in found], total) == ([42, 41, 12, 8], 4)
+    assert [run.status for run in found] == [S.SKIPPED] * 2 + [S.SUCCEEDED] * 2
+    assert [run.number for run in store.runs(task.id, limit=50, status="succeeded")[0]] == [12, 8]
+    store.delete(task.id)
+    assert keys(store) == set()
+
+
+def test_the_history_is_paged_over_both_runs_and_skips(store: Store) -> None:
+    task = scheduled(store, history=150)
+    for first in range(150):
+        fire(store, task, skip=(first,))
+    whole = [run.number for run in store.runs(task.id, limit=500)[0]]
+    assert whole == list(range(300, 0, -1))
+    paged, below = [], None
+    while True:
+        page, below, total = store.runs(task.id, limit=7, below=below)
+        assert total == 300
+        paged += [run.number for run in page]
+        if below is None:
+            break
+    assert paged == whole
+    skipped, below, _ = store.runs(task.id, limit=120, status="skipped")
+    more, end_of_all, _ = store.runs(task.id, limit=120, status="skipped", below=below)
+    assert ([run.number for run in (*skipped, *more)], end_of_all) == (list(range(299, 0, -2)), None)
 
 
 # --- pruning -----------------------------------------------------------------------------------------------------
