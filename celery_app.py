@@ -17,7 +17,7 @@ from celery.worker.consumer import Consumer
 from kombu import serialization
 from kombu.entity import Queue
 
-from config import logs
+from config import logs, redis_address
 from config.settings import InvalidSettings, Settings, load
 from tasks import worker
 from tasks.base_tasks import Kind, build_kinds
@@ -148,7 +148,7 @@ def build(settings: Settings, *, patience: float = PATIENCE) -> TaskApp:
     """The app for `settings`; nothing connects before it is used. `patience` in seconds, for one answer of Redis."""
     app = TaskApp(settings, patience=patience)
     app.conf.update(
-        broker_url=settings.redis_address,
+        broker_url=_broker(settings),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=patience,
@@ -162,6 +162,7 @@ def build(settings: Settings, *, patience: float = PATIENCE) -> TaskApp:
             "socket_connect_timeout": patience,
             "health_check_interval": 10,
             "retry_on_timeout": False,
+            **_sentinel_options(settings, patience),
         },
         result_backend=None,
         task_ignore_result=True,
@@ -186,6 +187,27 @@ def build(settings: Settings, *, patience: float = PATIENCE) -> TaskApp:
     )
     app.task(execute, name=EXECUTE, bind=True, ignore_result=True)
     return app
+
+
+def _broker(settings: Settings) -> str:
+    if not settings.redis_sentinels:
+        return settings.redis_address
+    password = settings.redis_password.get_secret_value() if settings.redis_password else None
+    return redis_address.for_celery(settings.redis_sentinels, password=password, database=settings.redis_db)
+
+
+def _sentinel_options(settings: Settings, patience: float) -> dict[str, Any]:
+    if not settings.redis_sentinels:
+        return {}
+    password = settings.redis_sentinel_password
+    asked = {
+        "socket_timeout": patience / 2,
+        "socket_connect_timeout": patience / 2,
+        # redis-py's own default asks one that is away ten times before it goes on to the next.
+        "retry": None,
+        **({"password": password.get_secret_value()} if password else {}),
+    }
+    return {"master_name": settings.redis_sentinel_master, "sentinel_kwargs": asked}
 
 
 def execute(self: Any, run_id: str) -> None:

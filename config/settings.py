@@ -6,14 +6,11 @@ from a file: `SECRET_KEY_FILE=/run/secrets/key`. `load()` reports every bad valu
 
 from __future__ import annotations
 
-import dataclasses
-import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -24,9 +21,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config import network, redis_address
+from config.secret_files import UNREADABLE, SecretFiles, readable
 from config.strength import password_fault, secret_fault
 
 # --- Redis: where everything is kept -----------------------------------------------------------------------------
@@ -35,6 +33,9 @@ REDIS_PORT = 6379
 REDIS_PASSWORD: str | None = None
 REDIS_DB = 0
 REDIS_URL: str | None = None  # redis://… or rediss://…; wins over the four above
+REDIS_SENTINELS: tuple[str, ...] = ()  # Sentinels, "host:26379", to ask for the master; win over REDIS_HOST
+REDIS_SENTINEL_MASTER = "mymaster"  # what they call it
+REDIS_SENTINEL_PASSWORD: str | None = None  # their own password
 
 # --- API ---------------------------------------------------------------------------------------------------------
 FLASK_ENV = "development"  # or "production"
@@ -102,28 +103,21 @@ HTTP_ALLOW_UNVERIFIED_TLS = False  # lets a task say verify_tls: false
 SECRET_NAMES = (
     "REDIS_PASSWORD",
     "REDIS_URL",
+    "REDIS_SENTINEL_PASSWORD",
     "SECRET_KEY",
     "JWT_SECRET_KEY",
     "JWT_SECRET_KEY_PREVIOUS",
     "ADMIN_PASSWORD",
     "FLOWER_BASIC_AUTH",
 )
-#: Pydantic's name for a fault of a secret's file.
-UNREADABLE = "unreadable"
-LOOPBACK_NAMES = ("localhost", "")
 #: More processes than that are for whoever measured that they help.
 MOST_API_PROCESSES = 4
 #: What a user may be called.
 USERNAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
+#: How a Sentinel may call a master (Redis, sentinel.conf).
+MASTER = r"^[A-Za-z0-9._-]{1,128}$"
 #: The notation of rate limits: `600/minute`, `10/15seconds`.
 RATE = r"^[1-9]\d{0,6}/([1-9]\d{0,3})?(second|minute|hour|day)s?$"
-
-
-#: IPv6 prefixes whose addresses carry IPv4 ones, so that allowing them would open every inner network:
-#: RFC 4291 §2.5.5.2, RFC 6052, RFC 3056, RFC 4380.
-WRAPPING_NETWORKS = tuple(
-    ipaddress.ip_network(text) for text in ("::ffff:0:0/96", "64:ff9b::/96", "2002::/16", "2001::/32")
-)
 
 
 class InvalidSettings(Exception):
@@ -140,37 +134,6 @@ Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class SecretFiles(PydanticBaseSettingsSource):
-    """Reads `NAME` from the file that `NAME_FILE` points at, for secrets only."""
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """Not used: `__call__` returns all values together."""
-        raise NotImplementedError
-
-    def __call__(self) -> dict[str, Any]:
-        """The secrets found in files, by field; an UnreadableFile where a named file cannot be read."""
-        found: dict[str, Any] = {}
-        for name in SECRET_NAMES:
-            path = os.environ.get(f"{name}_FILE")
-            if not path or os.environ.get(name):
-                continue
-            try:
-                found[name.lower()] = Path(path).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                found[name.lower()] = UnreadableFile(path=path, reason=str(error.strerror))
-            except UnicodeDecodeError:
-                found[name.lower()] = UnreadableFile(path=path, reason="not UTF-8")
-        return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnreadableFile:
-    """Stands for a secret whose file cannot be read, until validation says so beside everything else."""
-
-    path: str
-    reason: str
-
-
 class Settings(BaseSettings):
     """All settings, validated once and never changed. Read with `load()`."""
 
@@ -183,6 +146,9 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = Field(default=REDIS_PASSWORD)  # type: ignore[assignment]
     redis_db: int = Field(default=REDIS_DB, ge=0, le=15)
     redis_url: SecretStr | None = Field(default=REDIS_URL)  # type: ignore[assignment]
+    redis_sentinels: Words = REDIS_SENTINELS
+    redis_sentinel_master: str = Field(default=REDIS_SENTINEL_MASTER, pattern=MASTER)
+    redis_sentinel_password: SecretStr | None = Field(default=REDIS_SENTINEL_PASSWORD)  # type: ignore[assignment]
 
     flask_env: Literal["development", "production"] = FLASK_ENV  # type: ignore[assignment]
     debug: bool = DEBUG
@@ -250,7 +216,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first (tests), then the environment, then `NAME_FILE`."""
-        return init_settings, env_settings, SecretFiles(settings_cls)
+        return init_settings, env_settings, SecretFiles(settings_cls, SECRET_NAMES)
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -260,16 +226,19 @@ class Settings(BaseSettings):
     @field_validator(*(name.lower() for name in SECRET_NAMES), mode="before")
     @classmethod
     def _readable(cls, value: Any) -> Any:
-        if isinstance(value, UnreadableFile):
-            raise PydanticCustomError(UNREADABLE, "cannot read {path} ({reason}).", dataclasses.asdict(value))
-        return value
+        return readable(value)
 
     @field_validator("redis_url")
     @classmethod
     def _redis_form(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_redis_url(value.get_secret_value()):
+        if value is not None and not redis_address.is_url(value.get_secret_value()):
             raise ValueError("must look like redis://host:6379/0 or rediss://host:6379/0")
         return value
+
+    @field_validator("redis_sentinels")
+    @classmethod
+    def _sentinels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(redis_address.sentinel, value))
 
     @field_validator("flower_basic_auth")
     @classmethod
@@ -282,22 +251,16 @@ class Settings(BaseSettings):
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
-            parts = urlsplit(origin)
-            if (
-                parts.scheme not in ("http", "https")
-                or not parts.hostname
-                or f"{parts.scheme}://{parts.netloc}" != origin
-            ):
+            if not network.is_origin(origin):
                 raise ValueError(f"{origin} is no origin, such as https://console.example.com")
         return value
 
     @field_validator("http_allowed_networks")
     @classmethod
     def _no_wrapped_addresses(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        for network in value:
-            for wrapping in WRAPPING_NETWORKS:
-                if network.version == wrapping.version and network.prefixlen and network.overlaps(wrapping):
-                    raise ValueError(f"{network} holds IPv4 addresses in disguise; name the IPv4 networks instead")
+        for found in value:
+            if network.carries_ipv4(found):
+                raise ValueError(f"{found} holds IPv4 addresses in disguise; name the IPv4 networks instead")
         return value
 
     @field_validator("data_dir", "log_dir")
@@ -307,10 +270,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe_together(self) -> Settings:
-        problems = [*self._missing_secrets(), *self._open_doors()]
+        problems = [*self._two_redises(), *self._missing_secrets(), *self._open_doors()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _two_redises(self) -> list[str]:
+        both = bool(self.redis_sentinels) and self.redis_url is not None
+        return ["REDIS_URL: it names a server, and REDIS_SENTINELS others to ask for it; unset one."] if both else []
 
     def _missing_secrets(self) -> list[str]:
         if not self.production:
@@ -330,7 +297,7 @@ class Settings(BaseSettings):
         return problems
 
     def _open_doors(self) -> list[str]:
-        if self.auth_is_required or self.allow_anonymous_network or is_loopback(self.api_host):
+        if self.auth_is_required or self.allow_anonymous_network or network.is_loopback(self.api_host):
             return []
         return [
             f"AUTH_REQUIRED: false is refused while API_HOST={self.api_host} can be reached from the network. "
@@ -365,20 +332,30 @@ class Settings(BaseSettings):
     @property
     def redis_is_given(self) -> bool:
         """Whether the operator named a Redis, so that none may be started instead."""
-        return self.redis_host is not None or self.redis_url is not None
+        return self.redis_host is not None or self.redis_url is not None or bool(self.redis_sentinels)
 
     @property
     def redis_address(self) -> str:
         """The Redis URL, with its password: never print it, print `redis_shown`."""
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
-        password = f":{quote(self.redis_password.get_secret_value(), safe='')}@" if self.redis_password else ""
+        password, database = _open(self.redis_password), self.redis_db
+        if self.redis_sentinels:
+            return redis_address.of_watched(
+                self.redis_sentinels,
+                self.redis_sentinel_master,
+                password=password,
+                sentinel_password=_open(self.redis_sentinel_password),
+                database=database,
+            )
         host = self.redis_host or "localhost"
-        return f"redis://{password}{f'[{host}]' if ':' in host else host}:{self.redis_port}/{self.redis_db}"
+        return redis_address.of_server(host, self.redis_port, password=password, database=database)
 
     @property
     def redis_shown(self) -> str:
-        """Host and port of Redis, fit for messages and logs."""
+        """Host and port of Redis, or who knows them, fit for messages and logs."""
+        if self.redis_sentinels:
+            return f"{self.redis_sentinel_master} (Sentinels {', '.join(self.redis_sentinels)})"
         parts = urlsplit(self.redis_address)
         return f"{parts.hostname}:{parts.port or 6379}"
 
@@ -393,25 +370,8 @@ class Settings(BaseSettings):
         return min(self.sandbox_concurrency or os.cpu_count() or 1, self.max_concurrent_tasks)
 
 
-def _is_redis_url(url: str) -> bool:
-    # Nothing of the URL is said where it is wrong: a password with a slash in it would be taken for a port.
-    try:
-        parts = urlsplit(url)
-        well_formed = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    database = parts.path.removeprefix("/")
-    return well_formed and parts.scheme in ("redis", "rediss") and (not database or database.isdecimal())
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine only."""
-    if host in LOOPBACK_NAMES:
-        return host == "localhost"
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _open(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 def load(**over: Any) -> Settings:

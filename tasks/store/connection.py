@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tasks import errors
-from tasks.store import scripts
+from tasks.store import scripts, sentinel
 
 #: What Redis answers with when it is there but cannot serve us; anything else is a bug of ours. redis-py has classes
 #: for some of these and drops their first word.
@@ -32,11 +32,10 @@ class Connection:
 
     def __init__(self, url: str, *, timeout: float) -> None:
         """`timeout` in seconds is how long connecting, and how long one answer, may take."""
-        self._redis = redis.Redis.from_url(
+        self._redis = sentinel.client(
             url,
+            timeout=timeout,
             decode_responses=True,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
             health_check_interval=0,
             max_connections=MOST_CONNECTIONS,
             # A pooled connection that Redis has closed meanwhile is opened again once; every script may be repeated.

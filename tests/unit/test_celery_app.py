@@ -68,6 +68,7 @@ def test_what_the_module_does_not_have_it_does_not_have() -> None:
         ("worker_hijack_root_logger", False),
         ("broker_connection_max_retries", None),
         ("broker_connection_retry_on_startup", True),
+        ("broker_channel_error_retry", True),
         ("accept_content", ["json"]),
         ("task_serializer", "json"),
         ("task_create_missing_queues", False),
@@ -122,3 +123,26 @@ def test_a_health_check_without_redis_fails_and_says_why() -> None:
     done = python("import sys; sys.argv[1:] = ['beat']; from tasks.alive import main; sys.exit(main())", REDIS_PORT="1")
     assert done.returncode == 1
     assert json.dumps(done.stderr) == json.dumps("Redis does not answer.\n")
+
+
+def test_celery_asks_the_sentinels_that_the_store_asks(tmp_path: Path) -> None:
+    app = celery_app.build(
+        make_settings(
+            tmp_path,
+            redis_sentinels="one:1,two:2",
+            redis_sentinel_master="tasks",
+            redis_password="s ecret",
+            redis_sentinel_password="other",
+            redis_db=3,
+        )
+    )
+    with app.connection_for_read() as connection:
+        assert connection.alt == ["sentinel://:s%20ecret@one:1/3", "sentinel://:s%20ecret@two:2/3"]
+        assert (connection.password, connection.virtual_host) == ("s ecret", "3")
+        assert connection.transport_cls.endswith("SentinelTransport") or connection.transport_cls == "sentinel"
+        assert "s ecret" not in connection.as_uri()
+    options = app.conf.broker_transport_options
+    assert options["master_name"] == "tasks"
+    assert options["sentinel_kwargs"]["password"] == "other"
+    assert options["sentinel_kwargs"]["retry"] is None
+    assert "other" not in str(app.conf.table(censored=True)["broker_transport_options"])

@@ -14,7 +14,8 @@ import pytest
 from pydantic import SecretStr
 
 from config import settings
-from config.settings import InvalidSettings, Settings, is_loopback, load, secret_fault
+from config.network import is_loopback
+from config.settings import InvalidSettings, Settings, load, secret_fault
 
 GOOD_SECRET = "3f8a1c0e9b7d42566f1e"
 PRODUCTION = {
@@ -71,6 +72,9 @@ SWITCHES = [name for name, field in Settings.model_fields.items() if field.annot
         ("redis_password", None),
         ("redis_db", 0),
         ("redis_url", None),
+        ("redis_sentinels", ()),
+        ("redis_sentinel_master", "mymaster"),
+        ("redis_sentinel_password", None),
         ("flask_env", "development"),
         ("debug", False),
         ("secret_key", None),
@@ -178,6 +182,12 @@ def test_a_switch_takes_the_usual_words_and_no_other(monkeypatch: pytest.MonkeyP
         ("REDIS_URL", "http://localhost:6379"),
         ("REDIS_URL", "localhost:6379"),
         ("REDIS_URL", "redis://"),
+        ("REDIS_SENTINELS", "a:b"),
+        ("REDIS_SENTINELS", "a:0"),
+        ("REDIS_SENTINELS", "good:26379,:26379"),
+        ("REDIS_SENTINELS", "redis://a:26379"),
+        ("REDIS_SENTINELS", "user@a:26379"),
+        ("REDIS_SENTINEL_MASTER", "my master"),
         ("FLOWER_BASIC_AUTH", "nobody"),
         ("FLOWER_BASIC_AUTH", ":password"),
         ("FLOWER_BASIC_AUTH", "user:"),
@@ -482,3 +492,32 @@ def test_any_of_the_constants_can_be_edited_as_the_guide_says(tmp_path: Path) ->
 def test_wrong_arguments_are_told_like_wrong_variables() -> None:
     with pytest.raises(InvalidSettings, match="API_PORT"):
         load(api_port="x")
+
+
+# --- Sentinels ---------------------------------------------------------------------------------------------------
+
+
+def test_sentinels_win_over_a_host_and_are_shown_without_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = from_environment(
+        monkeypatch,
+        {
+            "REDIS_SENTINELS": "one, two:5000 ,[::1]:6000",
+            "REDIS_SENTINEL_MASTER": "tasks",
+            "REDIS_PASSWORD": "p@ss:w/rd",
+            "REDIS_SENTINEL_PASSWORD": "a&b=c",
+            "REDIS_HOST": "redis",
+            "REDIS_DB": "2",
+        },
+    )
+    assert found.redis_sentinels == ("one:26379", "two:5000", "[::1]:6000")
+    assert found.redis_is_given
+    assert found.redis_address == (
+        "redis+sentinel://:p%40ss%3Aw%2Frd@one:26379,two:5000,[::1]:6000/2?master=tasks&sentinel_password=a%26b%3Dc"
+    )
+    assert found.redis_shown == "tasks (Sentinels one:26379, two:5000, [::1]:6000)"
+
+
+def test_sentinels_and_the_url_of_a_server_are_refused_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = refused(monkeypatch, {"REDIS_SENTINELS": "one", "REDIS_URL": "redis://:hunter2@db"})
+    assert "REDIS_SENTINELS" in told
+    assert "hunter2" not in told
