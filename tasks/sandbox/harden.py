@@ -18,6 +18,13 @@ from tasks.sandbox.wire import Budget
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
+#: What a kernel that answers with an error does not give.
+REQUIRED = {
+    PR_SET_PDEATHSIG: "to end a process with its parent",
+    PR_SET_DUMPABLE: "to close a process to others",
+    PR_SET_SECCOMP: "a seccomp filter",
+    PR_SET_NO_NEW_PRIVS: "no_new_privs",
+}
 
 #: System calls without a wrapper in libc; since Linux 5.13 a new call has one number everywhere (asm-generic/unistd.h).
 LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 444, 446
@@ -90,7 +97,7 @@ class Hardening:
     def _prctl(self, option: int, value: int, pointer: int = 0) -> None:
         arguments = [ctypes.c_ulong(part) for part in (value, pointer, 0, 0)]
         if self._prctl_call(option, *arguments) != 0:
-            raise HardeningFailed(f"prctl({option}) was refused: {os.strerror(ctypes.get_errno())}")
+            raise HardeningFailed(f"the kernel refuses {REQUIRED[option]} ({os.strerror(ctypes.get_errno())})")
 
     def _drop_user(self) -> bool | None:
         """True: dropped; False: root, but this container may not change ids; None: an ordinary user already."""
@@ -133,7 +140,7 @@ class Hardening:
             for kind, soft, hard in limits:
                 resource.setrlimit(kind, (soft, hard))
         except (OSError, ValueError) as error:
-            raise HardeningFailed(f"a resource limit was refused: {error}") from None
+            raise HardeningFailed(f"the kernel refuses a resource limit ({error})") from None
 
 
 def _filter() -> tuple[Any, _Program]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import marshal
+import os
 import re
 import time
 from collections.abc import Callable
@@ -77,15 +78,27 @@ def _proc_status(pid: int) -> dict[str, str]:
 
 def _status(sandbox: Sandbox) -> list[Row]:
     """What the kernel says of a ready child (proc(5), /proc/pid/status)."""
+    ours = _filters(_proc_status(os.getpid()))
     with sandbox.borrow() as child:
-        found = _proc_status(child.pid)
+        rows = _told(_proc_status(child.pid), ours)
         for _ in range(200):  # it may still be hardening itself; it reads no request before it has
-            if found.get("Seccomp") == "2":
+            if all(row.holds for row in rows):
                 break
             time.sleep(0.01)
-            found = _proc_status(child.pid)
+            rows = _told(_proc_status(child.pid), ours)
+    return rows
+
+
+def _filters(status: dict[str, str]) -> int:
+    # Before Linux 5.9 /proc told only whether there is any.
+    return int(status.get("Seccomp_filters", int(status.get("Seccomp") == "2")))
+
+
+def _told(found: dict[str, str], ours: int) -> list[Row]:
+    filters = _filters(found)
+    own_filter = filters > (ours if "Seccomp_filters" in found else 0)
     return [
-        Row("seccomp: filter", found.get("Seccomp") == "2", f"/proc says Seccomp: {found.get('Seccomp')}"),
+        Row("seccomp: filter", own_filter, f"/proc says Seccomp: {found.get('Seccomp')}, filters: {filters}"),
         Row("no_new_privs", found.get("NoNewPrivs") == "1", f"/proc says NoNewPrivs: {found.get('NoNewPrivs')}"),
         Row("no capabilities", int(found.get("CapEff", "1"), 16) == 0, f"/proc says CapEff: {found.get('CapEff')}"),
         Row("ordinary user", found.get("Uid") != "0", f"/proc says Uid: {found.get('Uid')}"),
@@ -119,7 +132,7 @@ def self_test(show: Callable[[str], None]) -> bool:
     try:
         state = sandbox.layers()
         if not state["available"]:
-            show(f"Code cannot be run here: {state['reason']}")
+            show(state["reason"])
             return False
         rows = [*_status(sandbox), *_probes(sandbox), *_best_effort(sandbox), *_language(sandbox)]
     finally:
