@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -59,6 +60,16 @@ class ReadyChild:
         """Its process id, as pidfd_open(2) says to find it."""
         info = Path(f"/proc/self/fdinfo/{self._pidfd}").read_text(encoding="ascii")
         return int(next(line.split()[1] for line in info.splitlines() if line.startswith("Pid:")))
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended yet: a pidfd can be read from once its process has (pidfd_open(2))."""
+        with self._lock:
+            if self._pidfd < 0:
+                return False
+            poller = select.poll()
+            poller.register(self._pidfd, select.POLLIN)
+            return not poller.poll(0)
 
     def kill(self) -> None:
         """SIGKILL, from any thread, at any time; a process that is gone already is never mistaken for another."""
@@ -147,11 +158,18 @@ class Host:
         """
         if budget is not None:
             return self._take_limited(budget), False
-        found = self._receive(self._control, socket.MSG_DONTWAIT)
+        found = self._stocked()
         if found is not None:
             return found, True
         self._order(1)
         return self._there(self._receive(self._control, 0)), False
+
+    def _stocked(self) -> ReadyChild | None:
+        # What waits to be taken may have died since: with its zygote, or for lack of memory.
+        while (found := self._receive(self._control, socket.MSG_DONTWAIT)) is not None and not found.lives:
+            found.end()
+            self.refill()
+        return found
 
     def _there(self, found: ReadyChild | None) -> ReadyChild:
         if found is None:
