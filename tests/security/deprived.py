@@ -69,4 +69,4 @@ def deprive(*parts: str) -> None:
 if __name__ == "__main__":
     deprive(*sys.argv[1].split(","))
     command = sys.argv[sys.argv.index("--") + 1 :]
-    os.execvp(command[0], command)  # noqa: S606 - what the tests name
+    os.execvp(command[0], command)
