@@ -16,7 +16,7 @@ from werkzeug.routing import BaseConverter
 from access.keys import ApiKeys
 from access.passwords import Passwords
 from access.users import Users
-from api import audit, auth, batch, control, cron, errors, health, idempotency, keys, runs, tasks, users
+from api import audit, auth, batch, control, cron, errors, health, idempotency, keys, metrics, runs, stats, tasks, users
 from api.browser import Browsers
 from api.identity import Gate
 from api.limits import Limits
@@ -67,6 +67,8 @@ def create_app(settings: Settings, manager: TaskManager, kinds: Mapping[str, Kin
     app.register_blueprint(runs.blueprint(manager))
     app.register_blueprint(cron.blueprint(manager))
     app.register_blueprint(health.blueprint(manager))
+    app.register_blueprint(stats.blueprint(manager))
+    app.register_blueprint(metrics.blueprint(manager))
     app.register_blueprint(pages.blueprint(kinds, needs_token=settings.auth_is_required))
     return app
 

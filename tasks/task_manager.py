@@ -17,7 +17,7 @@ from tasks.model import FINISHED, Run, Status, Task, TaskType
 from tasks.planner import missed_until
 from tasks.preview import Preview, preview
 from tasks.principal import Principal
-from tasks.store import Busy, Kept, Receipt, Reused, Store
+from tasks.store import Busy, Kept, Receipt, Reused, Store, Tally
 from tasks.submission import stored_cron
 
 log = logging.getLogger(__name__)
@@ -256,6 +256,13 @@ class TaskManager:
         for kind in self._kinds.values():
             health.update(kind.health())
         return health
+
+    def stats(self, minutes: int) -> Tally:
+        """What is there and what happened, of all owners, in all and in each of `minutes`. Raises Forbidden."""
+        who = self._who()
+        if not who.sees_all:
+            raise errors.Forbidden(f"The role {who.role} sees its own tasks and no counts of everybody's.")
+        return self._store.counters.read(minutes)
 
     # --- whose task it is ----------------------------------------------------------------------------------------
 

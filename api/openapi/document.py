@@ -83,10 +83,8 @@ SECURITY_SCHEMES = {
 
 
 def paths_of(app: Flask) -> Iterator[tuple[str, str, Rule, Operation | None]]:
-    """Every call under /api: its path as OpenAPI writes it, its method, its route, and what is said about it."""
+    """Every call: its path as OpenAPI writes it, its method, its route, and what is said about it."""
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
-        if not rule.rule.startswith("/api"):
-            continue
         path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
         for method in METHODS:
             if method in (rule.methods or ()):

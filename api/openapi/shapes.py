@@ -254,6 +254,51 @@ class Ready(TypedDict):
     reason: NotRequired[str]
 
 
+class TaskCounts(TypedDict):
+    """Tasks that are kept."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    total: int
+    by_status: dict[Status, int]
+
+
+class KindStats(TypedDict):
+    """What became of one sort of work since the first task."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    submitted: Annotated[dict[TaskType, int], Field(description="Tasks accepted.")]
+    ended: Annotated[dict[Status, int], Field(description="Runs that ended or were skipped.")]
+    mean_delay: Annotated[Seconds | None, Field(description="From when a run was due until it started.")]
+    mean_duration: Annotated[Seconds | None, Field(description="Of the last attempt of a run.")]
+
+
+class Period(TypedDict):
+    """What happened in a span of time."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    submitted: int
+    ended: dict[Status, int]
+
+
+class Minute(Period):
+    """What happened in one minute."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    at: Annotated[Moment, Field(description="Its beginning.")]
+
+
+class Stats(TypedDict):
+    """Counts and rates, of all owners."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    at: Moment
+    tasks: TaskCounts
+    late_by: Annotated[Seconds, Field(description="How late the earliest due run or schedule is.")]
+    kinds: dict[str, KindStats]
+    last_hour: Annotated[Period, Field(description="The sum of `minutes`.")]
+    minutes: Annotated[list[Minute], Field(description="The current minute and the 59 before it, newest first.")]
+
+
 class Described(TypedDict):
     """A schedule as a sentence."""
 
@@ -308,7 +353,7 @@ SHAPES: dict[str, Any] = {
     shape.__name__: shape
     for shape in (
         *(Problem, Task, TaskPage, Batch, Batched, AnySubmission, Validated, Run, RunPage, Health, Live, Ready),
-        *(Preview, PreviewFields),
+        *(Preview, PreviewFields, Stats),
         *(OpenApi,),
     )
 } | ACCOUNT_SHAPES

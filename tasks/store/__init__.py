@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from tasks.store.receipts import Busy, Kept, Receipt, Reused
-from tasks.store.records import Claim, Due, DueSchedule, Entry, FireOrder, Moved, Pulse, Quotas
+from tasks.store.records import (
+    BUCKETS,
+    Claim,
+    Due,
+    DueSchedule,
+    Entry,
+    FireOrder,
+    Moved,
+    Pulse,
+    Quotas,
+    Spans,
+    Tally,
+)
 from tasks.store.store import Store
 
 __all__ = [
+    "BUCKETS",
     "Busy",
     "Claim",
     "Due",
@@ -19,5 +32,7 @@ __all__ = [
     "Quotas",
     "Receipt",
     "Reused",
+    "Spans",
     "Store",
+    "Tally",
 ]

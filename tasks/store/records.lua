@@ -1,6 +1,6 @@
 -- Every script starts with this: the keys, the clock, the guarded moves, and how runs are made and removed.
 -- KEYS[1]  the prefix of all keys; it holds the hash tag, so that they share one slot of a cluster.
--- RUN_MOVES, SCHEDULE_MOVES, FINISHED and ENDED are rendered from tasks/model.py in front of this text.
+-- RUN_MOVES, SCHEDULE_MOVES, FINISHED, ENDED and BUCKETS are rendered in front of this text (scripts.py).
 --
 --   task:{id}            hash    status type kind prio owner tags created updated due runs fired missed rev reason …
 --   task:{id}:about      JSON    name, timing, timeout, retry, expires_in, tags
@@ -22,12 +22,17 @@
 --   worker:{id}          JSON    what the worker says of itself
 --   worker:{id}:calls    list    run ids that the worker must stop
 --   receipt:{hash}       hash    fingerprint token ends answer run, for a day
+--   counters             hash    what happened so often since the first task: submitted:{type}:{kind},
+--                                ended:{kind}:{status}, {delay or duration}:{kind}:{bucket or ms}
+--   counters:{minute}    hash    submitted and ended:{status} in one minute since 1970, for an hour
 --   beat, wake           string and list   when a beat last ticked; wakes it for an earlier due time
 local PREFIX = KEYS[1]
 local HIGH_FIRST = 1000000000000000
 local MOST_WAITING = 100
 local CALL_SECONDS = 60
+local COUNTED_SECONDS = 3700
 
+local function number_text(value) return string.format('%.0f', value) end
 local function task_key(id) return PREFIX .. 'task:' .. id end
 local function about_key(id) return PREFIX .. 'task:' .. id .. ':about' end
 local function spec_key(id) return PREFIX .. 'task:' .. id .. ':spec' end
@@ -51,13 +56,13 @@ local ENDED_TASKS = PREFIX .. 'ended'
 local WORKERS = PREFIX .. 'workers'
 local BEAT = PREFIX .. 'beat'
 local WAKE = PREFIX .. 'wake'
+local COUNTERS = PREFIX .. 'counters'
+local function minute_key(minute) return COUNTERS .. ':' .. number_text(minute) end
 
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
-
-local function number_text(value) return string.format('%.0f', value) end
 
 local function task_of(run_id) return string.match(run_id, '^(.*)%.%d+$') end
 
@@ -69,6 +74,27 @@ local function task_field(id, name) return redis.call('HGET', task_key(id), name
 local function owner_of(id) return task_field(id, 'owner') or 'anonymous' end
 
 local function run_field(id, name) return redis.call('HGET', run_key(id), name) end
+
+-- Counts what happened, for good and for the minute.
+local function count(counter, in_minute, at, by)
+  local minute = minute_key(math.floor(at / 60000))
+  redis.call('HINCRBY', COUNTERS, counter, by)
+  if redis.call('HINCRBY', minute, in_minute, by) == by then redis.call('EXPIRE', minute, COUNTED_SECONDS) end
+end
+
+-- Counts a span of time in its bucket and in the sum.
+local function count_span(what, kind, ms)
+  ms = math.max(0, ms)
+  local bucket = 1
+  while BUCKETS[bucket] and ms > BUCKETS[bucket] do bucket = bucket + 1 end
+  redis.call('HINCRBY', COUNTERS, what .. ':' .. kind .. ':' .. bucket, 1)
+  redis.call('HINCRBY', COUNTERS, what .. ':' .. kind .. ':ms', number_text(ms))
+end
+
+-- Counts runs that ended, or never began, with a status.
+local function count_ended(kind, status, at, by)
+  count('ended:' .. kind .. ':' .. status, 'ended:' .. status, at, by)
+end
 
 -- Puts a moment into the due set, and wakes Beat where it comes before all others.
 local function set_due(member, at)
@@ -167,6 +193,9 @@ move_run = function(run_id, new, at, ...)
     queue_run(run_id, at)
   elseif FINISHED[new] then
     redis.call('HSET', run_key(run_id), 'finished', number_text(at))
+    local kind, started = task_field(task_id, 'kind'), tonumber(run_field(run_id, 'started'))
+    count_ended(kind, new, at, 1)
+    if started then count_span('duration', kind, at - started) end
     run_ended(task_id, run_id, at)
   end
 end
@@ -191,7 +220,10 @@ end
 -- Records occurrences that do not run, and counts those that get no row of their own.
 local function skip_occurrences(task_id, dues, reason, more, at)
   for _, due in ipairs(dues) do create_run(task_id, due, 'skipped', at, reason) end
-  if more > 0 then redis.call('HINCRBY', task_key(task_id), 'missed', more) end
+  if more > 0 then
+    redis.call('HINCRBY', task_key(task_id), 'missed', more)
+    count_ended(task_field(task_id, 'kind'), 'skipped', at, more)
+  end
 end
 
 -- Puts a scheduled task to its next due time; with '' for none it is completed for the reason given.
@@ -239,6 +271,7 @@ local function claim(run_id, worker, lease)
   end
   redis.call('DEL', outcome_key(run_id))
   local attempt = redis.call('HINCRBY', run_key(run_id), 'attempt', 1)
+  if attempt == 1 then count_span('delay', kind, at - tonumber(due)) end
   move_run(run_id, 'running', at, 'worker', worker, 'started', number_text(at))
   redis.call('ZADD', LEASES, at + lease, run_id)
   local about = redis.call('GET', about_key(task_id))

@@ -10,6 +10,9 @@ from typing import Any
 
 from tasks.model import Status, Task, TaskType
 
+#: Upper bounds of the buckets in which delays and durations of runs are counted, in milliseconds; one more has none.
+BUCKETS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quotas:
@@ -103,3 +106,31 @@ class Pulse:
     stops: Sequence[str]
     lost: Sequence[str]
     waiting: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spans:
+    """How many spans of time fell into each bucket, the one without a bound last, and their sum in milliseconds."""
+
+    counts: Sequence[int]
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """What is there now, and what happened since the first task and in the last minutes."""
+
+    now: int
+    tasks: int
+    by_status: Mapping[Status, int]
+    #: The earliest moment at which something is due; in the past where it is late.
+    first_due: int | None
+    #: By type of the task and kind.
+    submitted: Mapping[tuple[str, str], int]
+    #: Runs by kind and status.
+    ended: Mapping[tuple[str, str], int]
+    #: From when a run was due until its first attempt started, and from the start of its last attempt to its end.
+    delays: Mapping[str, Spans]
+    durations: Mapping[str, Spans]
+    #: `submitted` and `ended:{status}` of each minute, the current one first.
+    minutes: Sequence[Mapping[str, int]]

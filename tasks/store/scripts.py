@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from tasks import model
+from tasks.store.records import BUCKETS
 
 FOLDER = Path(__file__).parent
 
@@ -39,13 +40,14 @@ def _before(name: str) -> tuple[str, ...]:
 
 
 def moves() -> str:
-    """The tables of tasks/model.py as Lua tables."""
+    """The tables of tasks/model.py, and the buckets of records.py, as Lua tables."""
     return "\n".join(
         (
             f"local RUN_MOVES = {_table(model.RUN_MOVES)}",
             f"local SCHEDULE_MOVES = {_table(model.SCHEDULE_MOVES)}",
             f"local FINISHED = {_set(model.FINISHED)}",
             f"local ENDED = {_set(model.ENDED)}",
+            f"local BUCKETS = {{{', '.join(str(bound) for bound in BUCKETS)}}}",
         )
     )
 

@@ -11,6 +11,7 @@ from tasks import errors
 from tasks.model import Run, Status, Task, TaskType
 from tasks.store import parse
 from tasks.store.connection import PREFIX, Connection
+from tasks.store.counters import Counters
 from tasks.store.receipts import Receipt, Receipts
 from tasks.store.records import Claim, Due, DueSchedule, Entry, FireOrder, Moved, Pulse, Quotas
 
@@ -35,6 +36,8 @@ class Store:
         self._redis = Connection(url, timeout=timeout)
         #: What was answered under an Idempotency-Key.
         self.receipts = Receipts(self._redis)
+        #: How often what happened.
+        self.counters = Counters(self._redis)
 
     @property
     def connection(self) -> Connection:

@@ -46,6 +46,7 @@ local function store(i, now)
     redis.call('SADD', schedules_key(owner), id)
   end
   if expires ~= '' then redis.call('HSET', task_key(id), 'expires', expires) end
+  count('submitted:' .. kind_of_task .. ':' .. kind, 'submitted', now, 1)
   redis.call('SET', about_key(id), about)
   redis.call('SET', spec_key(id), spec)
   redis.call('ZADD', TASKS, 0, id)
