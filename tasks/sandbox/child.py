@@ -18,7 +18,7 @@ from tasks.sandbox.compiler import Compiler
 from tasks.sandbox.harden import Hardening, HardeningFailed, guarded
 from tasks.sandbox.namespace import Namespace
 from tasks.sandbox.output import send
-from tasks.sandbox.problems import MAX_PROBLEMS
+from tasks.sandbox.problems import MAX_PROBLEMS, not_found
 from tasks.sandbox.seccomp import CHANNEL
 from tasks.sandbox.values import NotSerializable, TooLarge, encode
 from tasks.sandbox.wire import Budget
@@ -84,22 +84,25 @@ class Child:
         verb, source, code, *work = request
         self._started = time.process_time()
         if code is None:
-            compiled = self._compile(source)
+            compiled, functions = self._compile(source)
             if compiled is None or verb == "check":
+                return
+            if work[0] not in functions:
+                self._fail([_plain("code_rejected", not_found(work[0], functions))])
                 return
             self._run(compiled, *work)
         else:
             self._run(marshal.loads(code), *work)
 
-    def _compile(self, source: str) -> Any:
+    def _compile(self, source: str) -> tuple[Any, list[str]]:
         code, functions, problems = self._compiler.compile(source)
         if code is None:
             told = [tuple(problem) for problem in problems[:MAX_PROBLEMS]]
             send(wire.PROBLEMS, json.dumps(told).encode())
-            return None
+            return None, functions
         send(wire.FUNCTIONS, json.dumps(functions).encode())
         send(wire.CODE, marshal.dumps(code))
-        return code
+        return code, functions
 
     def _run(
         self, code: Any, name: str, args: list[Any], kwargs: dict[str, Any], max_result: int, max_output: int

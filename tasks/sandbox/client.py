@@ -16,6 +16,7 @@ from tasks.sandbox.compiled import Compiled, CompiledSources
 from tasks.sandbox.death import Bounds, explain
 from tasks.sandbox.host import Host, ReadyChild, SandboxUnavailable
 from tasks.sandbox.inputs import CODE, NAME, problem
+from tasks.sandbox.problems import not_found
 from tasks.sandbox.session import Heard, Session, Violation, parse_json
 from tasks.sandbox.trace import told_failure
 from tasks.sandbox.wire import Budget
@@ -64,7 +65,7 @@ class Sandbox:
         if compiled.problems:
             return [*compiled.problems, *found_name]
         if not found_name and function_name not in compiled.functions:
-            found_name = [problem(NAME, "function_not_found", _not_found(function_name, compiled.functions))]
+            found_name = [problem(NAME, "function_not_found", not_found(function_name, compiled.functions))]
         return found_name
 
     def _compile(self, source: str) -> Compiled:
@@ -127,7 +128,7 @@ class Sandbox:
         if known is not None:
             found = list(known.problems)
             if not found and name not in known.functions:
-                found = [problem(NAME, "function_not_found", _not_found(name, known.functions))]
+                found = [problem(NAME, "function_not_found", not_found(name, known.functions))]
         return _rejected(found) if found else None
 
     def _hear(self, session: Session, request: tuple[Any, ...], source: str, bounds: Bounds, report: Report) -> Outcome:
@@ -246,11 +247,6 @@ class Sandbox:
 
 def _lower(wanted: int | None, most: int) -> int:
     return most if wanted is None else min(wanted, most)
-
-
-def _not_found(name: str, functions: frozenset[str]) -> str:
-    known = ", ".join(sorted(functions)[:10])
-    return f"The code defines no function {name} at top level; " + (f"it defines {known}." if known else "add one.")
 
 
 def _too_complex(message: str) -> Compiled:

@@ -77,3 +77,9 @@ def instead_of_name(name: str) -> str:
     if name in _MODULES:
         return f"{name} is not available; {_MODULES[name]}."
     return f"{name} is not allowed; {_NAMES.get(name, 'leave it out')}."
+
+
+def not_found(function: str, defined: Iterable[str]) -> str:
+    """What to say where the source defines no `function` at top level, but those in `defined`."""
+    known = ", ".join(sorted(defined)[:10])
+    return f"The code defines no function {function} at top level; " + (f"it defines {known}." if known else "add one.")

@@ -8,7 +8,7 @@ from typing import Any
 from tasks.model import Failed
 from tasks.sandbox.session import Violation
 
-CODES = frozenset({"code_raised", "memory_limit", "result_not_serializable", "result_too_large"})
+CODES = frozenset({"code_raised", "code_rejected", "memory_limit", "result_not_serializable", "result_too_large"})
 LINKS = {
     "cause": "The above exception was the direct cause of the following exception:",
     "context": "During handling of the above exception, another exception occurred:",

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from tasks.model import Failed, Limits
+from tasks.report import Report
 from tasks.sandbox import Sandbox
-from tests.security.attempts import attempt, attempt_raw
+from tests.security.attempts import LIMITS, attempt, attempt_raw
 
 FORGE = """
 import builtins, os, struct, sys, marshal, json
@@ -95,3 +96,14 @@ def test_code_cannot_be_planted_for_a_later_run(plain: Sandbox) -> None:
 def test_a_child_that_closes_its_channel_is_a_child_that_died(plain: Sandbox) -> None:
     assert forged(plain, "b''", "os._exit(0)").code == "interpreter_crashed"
     assert forged(plain, "b''", "os._exit(7)").message == "The Python interpreter crashed (exit code 7)."
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_function_that_the_code_does_not_define_is_told_the_first_time_too(plain: Sandbox, times: int) -> None:
+    source = f"print('never')\ndef g(): return 1\n# {times}\n"
+    for _ in range(times):
+        report = Report(100)
+        outcome = plain.run(source=source, function_name="f", args=[], kwargs={}, limits=LIMITS, report=report)
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, report.stdout) == ("code_rejected", "")
+    assert "defines no function f at top level; it defines g." in outcome.message
