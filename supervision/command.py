@@ -10,10 +10,11 @@ from pathlib import Path
 
 from config import logs
 from config.settings import InvalidSettings, Settings, load
-from supervision import lock, parts, preflight, redis_server
+from supervision import containment, lock, parts, preflight, redis_server
 from supervision.console import Console
 from supervision.leftovers import end_leftovers
 from supervision.problems import CannotStart
+from supervision.readiness import Readiness
 from supervision.service import Plan, Service
 from supervision.signals import Signals
 from supervision.supervisor import Supervisor
@@ -102,6 +103,9 @@ def _supervise(services: list[Service], settings: Settings, signals: Signals, co
 
 
 def _announcement(settings: Settings, console: Console, started: float) -> Callable[[], None]:
-    return lambda: console.say(
-        f"Ready in {time.monotonic() - started:.1f} s.   {parts.where(settings)}   Ctrl-C ends it."
-    )
+    def announce() -> None:
+        taken = time.monotonic() - started
+        console.say(containment.line(Readiness(settings).health()))
+        console.say(f"Ready in {taken:.1f} s.   {parts.where(settings)}   Ctrl-C ends it.")
+
+    return announce

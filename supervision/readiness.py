@@ -36,11 +36,11 @@ class Readiness:
     def worker(self, pid: int, _age: float) -> bool:
         """Whether the worker with this pid has told the Store that it lives."""
         here = (socket.gethostname(), pid)
-        return any((worker.get("host"), worker.get("pid")) == here for worker in self._told().get("workers", ()))
+        return any((worker.get("host"), worker.get("pid")) == here for worker in self.health().get("workers", ()))
 
     def beat(self, _pid: int, age: float) -> bool:
         """Whether a beat has ticked since this one was started, `age` seconds ago."""
-        beat = self._told().get("beat", {})
+        beat = self.health().get("beat", {})
         ticked = beat.get("last_tick_seconds_ago")
         return bool(beat.get("alive")) and ticked is not None and ticked < age
 
@@ -49,7 +49,8 @@ class Readiness:
         status, _ = _get(self._settings.flower_host, self._settings.flower_port, "/")
         return status is not None
 
-    def _told(self) -> dict[str, Any]:
+    def health(self) -> dict[str, Any]:
+        """What the health page says; empty where it says nothing, or that the service does not work."""
         if time.monotonic() - self._asked_at > FRESH:
             status, body = _get(self._settings.api_host, self._settings.api_port, "/api/health")
             self._health = _parsed(body) if status == http.client.OK else {}

@@ -24,6 +24,8 @@ class Started(Service):
             del self.environment["REDIS_HOST"]
         self.run_folder = Path(self.environment["DATA_DIR"]) / "run"
         self.starter: subprocess.Popen[bytes] | None = None
+        #: What start.py is started with, in front of its command.
+        self.prefix: tuple[str, ...] = ()
 
     @property
     def output(self) -> str:
@@ -35,7 +37,7 @@ class Started(Service):
         ready = self.output.count("Ready in") if (self.folder / "start.out").exists() else 0
         with (self.folder / "start.out").open("ab") as out:
             self.starter = subprocess.Popen(
-                [sys.executable, "start.py"],
+                [*self.prefix, sys.executable, "start.py"],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=out,

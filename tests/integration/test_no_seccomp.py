@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.integration.service import Service
 from tests.integration.sink import Sink
+from tests.integration.started import Started
 from tests.security.test_sandbox_layers import DEPRIVED
 
 REASON = "Code cannot be contained here: the kernel refuses a seccomp filter (Invalid argument)."
@@ -50,3 +53,16 @@ def test_an_api_that_cannot_contain_code_takes_none_and_takes_http(own_service: 
     assert service.call("GET", "/api/tasks").json()["total"] == 0
     http = service.finished(service.submit(api_url=sink.url)["id"])
     assert http["status"] == "succeeded"
+
+
+def test_start_py_says_that_code_is_refused_and_why(tmp_path: Path, sink: Sink) -> None:
+    started = Started(tmp_path)
+    started.prefix = (*DEPRIVED, "seccomp", "--")
+    try:
+        started.begin()
+        *_, sandbox, ready = started.output.splitlines()
+        assert sandbox == f"sandbox   NOT there: code tasks are refused, HTTP tasks go on. {REASON}"
+        assert ready.startswith("Ready in")
+        assert started.finished(started.submit(api_url=sink.url)["id"])["status"] == "succeeded"
+    finally:
+        started.stop()

@@ -38,7 +38,8 @@ def test_everything_comes_up_is_announced_and_ends_in_order_with_its_data_kept(s
     started.begin()
     for name in PARTS:
         assert re.search(rf"^{name} +ready +pid {started.part(name)} ", started.output, re.MULTILINE), started.output
-    ready = started.output.splitlines()[-1]
+    *_, sandbox, ready = started.output.splitlines()
+    assert re.match("sandbox   holds   seccomp, rlimits, no_new_privs", sandbox)
     assert f"API http://localhost:{started.api_port}/api/health" in ready
     assert f"Flower http://localhost:{started.environment['FLOWER_PORT']} (user admin, password " in ready
     done = started.finished(started.code(QUICK)["id"])
