@@ -27,8 +27,13 @@ from tasks.sandbox.wire import Budget
 
 #: Ends of children that nobody has asked about yet.
 MAX_ENDED = 1024
-#: Imported by C code or codecs on first use, which a child could not do.
-PRELOADED = ("_strptime", "encodings.idna", "encodings.latin_1", "encodings.ascii", "encodings.utf_16", "locale")
+CODECS = (
+    *("ascii", "cp1252", "gb18030", "gbk", "idna", "latin_1", "punycode", "unicode_escape", "utf_8_sig"),
+    *("utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be", "utf_32_le"),
+)
+#: Imported by C code or codecs on first use, which a child could not do: by strptime, by Counter.most_common, by names
+#: and escapes beyond ASCII, by text of other encodings.
+PRELOADED = ("_strptime", "heapq", "locale", "unicodedata", *(f"encodings.{name}" for name in CODECS))
 
 
 class Zygote:
