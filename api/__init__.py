@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -16,11 +16,28 @@ from werkzeug.routing import BaseConverter
 from access.keys import ApiKeys
 from access.passwords import Passwords
 from access.users import Users
-from api import audit, auth, batch, control, cron, errors, health, idempotency, keys, metrics, runs, stats, tasks, users
+from api import (
+    audit,
+    auth,
+    batch,
+    control,
+    cron,
+    errors,
+    events,
+    health,
+    idempotency,
+    keys,
+    metrics,
+    runs,
+    stats,
+    tasks,
+    users,
+)
 from api.browser import Browsers
 from api.identity import Gate
 from api.limits import Limits
 from api.openapi import pages
+from api.seats import Seats
 from api.tokens import Tokens
 from config.settings import Settings
 from tasks.base_tasks import Kind
@@ -49,8 +66,19 @@ class _PathPart(BaseConverter):
     part_isolating = True
 
 
-def create_app(settings: Settings, manager: TaskManager, kinds: Mapping[str, Kind], accounts: Accounts) -> Flask:
-    """The WSGI application over `manager`, which asks api/identity.py who asks; `kinds` are those it knows, by name."""
+def create_app(
+    settings: Settings,
+    manager: TaskManager,
+    kinds: Mapping[str, Kind],
+    accounts: Accounts,
+    *,
+    leaving: Callable[[], bool] = lambda: False,
+) -> Flask:
+    """The WSGI application over `manager`, which asks api/identity.py who asks; `kinds` are those it knows, by name.
+
+    `leaving` says whether the process is about to end.
+    """
+    seats = Seats(settings.api_threads // 2, leaving=leaving)
     app = Flask("api", static_folder=None)
     app.json = Utf8Json(app)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, DEBUG=False, PROPAGATE_EXCEPTIONS=False)
@@ -61,10 +89,11 @@ def create_app(settings: Settings, manager: TaskManager, kinds: Mapping[str, Kin
     app.url_map.converters["default"] = _PathPart
     _guard(app, settings, accounts)
     idempotency.register(app, manager)
-    app.register_blueprint(tasks.blueprint(manager, kinds))
+    app.register_blueprint(tasks.blueprint(manager, kinds, seats))
     app.register_blueprint(batch.blueprint(manager))
     app.register_blueprint(control.blueprint(manager))
     app.register_blueprint(runs.blueprint(manager))
+    app.register_blueprint(events.blueprint(manager, seats))
     app.register_blueprint(cron.blueprint(manager))
     app.register_blueprint(health.blueprint(manager))
     app.register_blueprint(stats.blueprint(manager))

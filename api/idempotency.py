@@ -31,7 +31,7 @@ REPLAYED = "Idempotency-Replayed"
 #: As a string of RFC 9651 without escapes, or bare; a comma outside quotation marks is where two headers were joined.
 KEY = re.compile(r'"([ !#-~]{1,255})"|([!#-+.-~-]{1,255})')
 #: Headers of an answer that are given again with it.
-KEPT_HEADERS = ("Content-Type", "Location", "ETag")
+KEPT_HEADERS = ("Content-Type", "Location", "ETag", "Preference-Applied")
 
 
 def register(app: Flask, manager: TaskManager) -> None:

@@ -10,6 +10,7 @@ import resource
 import selectors
 import socket
 import struct
+import threading
 import time
 from functools import partial
 from typing import Any
@@ -36,6 +37,8 @@ class PatientWorker(ThreadWorker):
 
     slow_client_seconds = 15
     max_body_bytes = 1_048_576
+    #: Set when this process is told to end.
+    leaving = threading.Event()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -43,6 +46,16 @@ class PatientWorker(ThreadWorker):
         self._arriving: dict[TConn, tuple[Arrival, float]] = {}
         self._held = 0
         self.worker_connections = min(self.worker_connections, _files() - OTHER_FILES)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Told to end (SIGTERM): whoever waits in a thread is told so."""
+        self.leaving.set()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Told to end at once (SIGINT, SIGQUIT)."""
+        self.leaving.set()
+        super().handle_quit(sig, frame)
 
     def accept(self, listener: Any) -> None:
         """Accept a connection; where there are too many, the one that is waited for longest makes room."""
@@ -141,9 +154,12 @@ class PatientWorker(ThreadWorker):
         conn.close()
 
 
-def worker_class(slow_client_seconds: int, max_body_bytes: int) -> type[PatientWorker]:
-    """The worker with these limits; gunicorn makes it by itself, with its own arguments."""
-    limits = {"slow_client_seconds": slow_client_seconds, "max_body_bytes": max_body_bytes}
+def worker_class(slow_client_seconds: int, max_body_bytes: int, leaving: threading.Event) -> type[PatientWorker]:
+    """The worker with these limits; gunicorn makes it by itself, with its own arguments.
+
+    `leaving` is set when the process is told to end.
+    """
+    limits = {"slow_client_seconds": slow_client_seconds, "max_body_bytes": max_body_bytes, "leaving": leaving}
     return type("LimitedWorker", (PatientWorker,), limits)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -37,8 +38,9 @@ class SharedLog(Logger):
 class Server(BaseApplication):
     """Gunicorn: a few processes with many threads each, which wait for Redis and not for each other."""
 
-    def __init__(self, settings: Settings, build: Callable[[], Flask]) -> None:
+    def __init__(self, settings: Settings, build: Callable[[], Flask], leaving: threading.Event) -> None:
         self._settings = settings
+        self._leaving = leaving
         self._build = build
         super().__init__()
 
@@ -48,7 +50,9 @@ class Server(BaseApplication):
         chosen = {
             "bind": [f"{host}:{self._settings.api_port}"],
             "workers": self._settings.api_process_count,
-            "worker_class": worker_class(self._settings.slow_client_seconds, self._settings.max_body_bytes),
+            "worker_class": worker_class(
+                self._settings.slow_client_seconds, self._settings.max_body_bytes, self._leaving
+            ),
             "worker_connections": self._settings.max_connections,
             "backlog": 2048,
             # Nobody in front of us may set SCRIPT_NAME, the scheme or an address by a header; see TRUSTED_PROXIES.
@@ -69,15 +73,16 @@ class Server(BaseApplication):
         return self._build()
 
 
-def application(settings: Settings, build: Callable[..., Any]) -> Flask:
-    """The WSGI application; `build` makes the Celery side for settings."""
+def application(settings: Settings, build: Callable[..., Any], leaving: threading.Event) -> Flask:
+    """The WSGI application; `build` makes the Celery side for settings, `leaving` is set when the process is to end."""
     celery = build(settings, patience=PATIENCE)
     manager = TaskManager(
         store=celery.store, bell=celery.bell, kinds=celery.kinds, settings=settings, who=identity.current
     )
     for kind in celery.kinds.values():
         kind.prestart()
-    return create_app(settings, manager, celery.kinds, Accounts(celery.store.connection))
+    accounts = Accounts(celery.store.connection)
+    return create_app(settings, manager, celery.kinds, accounts, leaving=leaving.is_set)
 
 
 def main(build: Callable[..., Any]) -> int:
@@ -98,5 +103,7 @@ def main(build: Callable[..., Any]) -> int:
         sys.stderr.write(f"LOG_DIR cannot be written: {error}\n")
         return 1
     sys.argv[1:] = []
-    Server(settings, lambda: application(settings, build)).run()
+    # Made before gunicorn forks: each of its processes has one of its own.
+    leaving = threading.Event()
+    Server(settings, lambda: application(settings, build, leaving), leaving).run()
     return 0

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from flask import Blueprint, Response, jsonify, url_for
 
-from api import body, idempotency, parameters, representation
+from api import body, idempotency, parameters, representation, waiting
 from api.openapi import Answer, Operation, describe, examples
+from api.seats import Seats
 from tasks.base_tasks import Kind
 from tasks.model import Status, Task, TaskType
 from tasks.task_manager import TaskManager
@@ -18,7 +19,7 @@ LINKS = {name: (f"tasks_{name}", {"task_id": "$response.body#/id"}) for name in 
 }
 
 
-def blueprint(manager: TaskManager, kinds: Mapping[str, Kind]) -> Blueprint:
+def blueprint(manager: TaskManager, kinds: Mapping[str, Kind], seats: Seats) -> Blueprint:
     """The routes, over `manager`; `kinds` are what the filter `kind` takes."""
     routes = Blueprint("tasks", __name__, url_prefix="/api/tasks")
 
@@ -32,15 +33,26 @@ def blueprint(manager: TaskManager, kinds: Mapping[str, Kind]) -> Blueprint:
             examples=examples.SUBMISSIONS,
             answers={
                 201: Answer(
-                    description="It is stored.", shape="Task", headers=("Location",), example=examples.TASK, links=LINKS
+                    description="It is stored.",
+                    shape="Task",
+                    headers=("Location", "Preference-Applied"),
+                    example=examples.TASK,
+                    links=LINKS,
                 )
             },
+            parameters=(waiting.PREFER,),
             problems={422: ("invalid_task",), 429: ("quota_exceeded",)},
             idempotent=True,
         )
     )
     def submit() -> Response:
-        return stored([manager.submit(body.read_json(), idempotency.promise(stored))])
+        task, applied = waiting.until_ended(
+            manager, seats, manager.submit(body.read_json(), idempotency.promise(stored))
+        )
+        response = stored([task])
+        if applied:
+            response.headers[waiting.APPLIED] = applied
+        return response
 
     def stored(tasks: Sequence[Task]) -> Response:
         (task,) = tasks

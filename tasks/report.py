@@ -16,8 +16,16 @@ class Report:
     The kinds write to it and register how they are interrupted; the worker reads it and calls `stop`.
     """
 
-    def __init__(self, max_output_bytes: int, *, idempotency_key: str | None = None) -> None:
+    def __init__(
+        self,
+        max_output_bytes: int,
+        *,
+        idempotency_key: str | None = None,
+        printed: Callable[[], None] | None = None,
+    ) -> None:
+        """Keeps `max_output_bytes` of each stream; `printed` is called when there is more, and must be quick."""
         self._max = max_output_bytes
+        self._printed = printed
         #: Names the run to the other side, where the same work may be asked for more than once.
         self.idempotency_key = idempotency_key
         self._lock = threading.Lock()
@@ -62,6 +70,14 @@ class Report:
             # Decoded again even where nothing was cut: half of a surrogate pair could not be stored.
             if kept := data.decode("utf-8", "ignore"):
                 self._kept[stream].append(kept)
+        if self._printed:
+            self._printed()
+
+    def pieces(self, stream: Stream, after: int) -> tuple[int, str]:
+        """How many pieces of output there are, and the text of those after the first `after`."""
+        kept = self._kept[stream]
+        count = len(kept)
+        return count, "".join(kept[after:count])
 
     def stop(self, reason: str) -> None:
         """Ask the attempt to end: every registered callback is called once, in this thread. Later calls do nothing."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from config.settings import Settings
-from tasks import errors, identifier, moment, principal
+from tasks import errors, follow, identifier, moment, principal
 from tasks.base_tasks import Kind
 from tasks.definition import changes_time, edited
+from tasks.follow import Follower, Place
 from tasks.intake import Bell, Intake, Promise, many
 from tasks.model import FINISHED, Run, Status, Task, TaskType
 from tasks.planner import missed_until
@@ -133,6 +134,15 @@ class TaskManager:
         else:
             self.get(task_id)
         raise errors.RunNotFound(f"Task {task_id} has no run {run_id[:80]}.")
+
+    def follow(self, task_id: str, start: Place, *, leaving: Callable[[], bool]) -> Follower:
+        """The events of a task behind `start`, until `leaving`. Raises TaskNotFound."""
+        return Follower(self._store, self._seen(task_id), start, leaving=leaving)
+
+    def await_end(self, task: Task, seconds: float, *, leaving: Callable[[], bool]) -> Task:
+        """The task once it has ended, or as it is after `seconds`."""
+        follow.await_end(self._store, task.id, seconds, leaving=leaving)
+        return self._store.get(task.id)
 
     def stop(self, task_id: str) -> Task:
         """Stop a task; it is `stopping` while its run is being ended.

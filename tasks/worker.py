@@ -16,6 +16,7 @@ from config.settings import Settings
 from tasks import moment, retry
 from tasks.base_tasks import Kind
 from tasks.errors import StoreUnavailable
+from tasks.live_output import LiveOutput, Tail
 from tasks.model import Done, Failed, Limits, Outcome, Status
 from tasks.report import Report
 from tasks.slots import Slots
@@ -41,6 +42,7 @@ class Work:
     claim: Claim
     report: Report
     deadline: float
+    tail: Tail
 
 
 class Worker:
@@ -65,6 +67,7 @@ class Worker:
         self._slots = Slots(total=settings.max_concurrent_tasks, most={**most, "code": settings.code_slots})
         self._claiming = threading.Lock()
         self._works: dict[str, Work] = {}
+        self._output = LiveOutput(store.live, self.name, lambda: [work.tail for work in self._works.copy().values()])
         self._draining = threading.Event()
         self._closed = threading.Event()
         self._grace_ends = float("inf")
@@ -101,8 +104,13 @@ class Worker:
         timeout = float(claim.about["timeout"])
         limits = Limits(timeout=timeout, max_result_bytes=self._settings.max_result_bytes)
         repeated = bool(claim.about.get("retry"))
-        report = Report(self._settings.max_output_bytes, idempotency_key=claim.run_id if repeated else None)
-        self._works[claim.run_id] = Work(claim=claim, report=report, deadline=time.monotonic() + timeout + OVERRUN)
+        report = Report(
+            self._settings.max_output_bytes,
+            idempotency_key=claim.run_id if repeated else None,
+            printed=self._output.printed,
+        )
+        deadline = time.monotonic() + timeout + OVERRUN
+        self._works[claim.run_id] = Work(claim=claim, report=report, deadline=deadline, tail=Tail(claim, report))
         if self._draining.is_set() and self._grace_is_over:
             report.stop("shutdown")
         log.info("task run %s started, attempt %d", claim.run_id, claim.attempt)
@@ -289,6 +297,7 @@ class Worker:
         if self._closed.is_set():
             return
         self._closed.set()
+        self._output.close()
         try:
             self._store.leave(self.name)
         except StoreUnavailable:

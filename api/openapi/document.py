@@ -48,6 +48,7 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
         "description": "`true` where this is the answer to the first request with the same Idempotency-Key.",
         "schema": {"type": "string", "const": "true"},
     },
+    "Preference-Applied": {"description": "What of `Prefer` was followed (RFC 7240).", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to authenticate: `Bearer`.", "schema": {"type": "string"}},
 }
 PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {

@@ -254,6 +254,14 @@ class Ready(TypedDict):
     reason: NotRequired[str]
 
 
+class Event(TypedDict):
+    """One server-sent event."""
+
+    id: Annotated[str, Field(description="To be sent as Last-Event-ID.", examples=["3.1.1.3.6.0"])]
+    event: Literal["status", "output", "end"]
+    data: Annotated[str, Field(description="JSON.", json_schema_extra={"contentMediaType": "application/json"})]
+
+
 class TaskCounts(TypedDict):
     """Tasks that are kept."""
 
@@ -353,7 +361,7 @@ SHAPES: dict[str, Any] = {
     shape.__name__: shape
     for shape in (
         *(Problem, Task, TaskPage, Batch, Batched, AnySubmission, Validated, Run, RunPage, Health, Live, Ready),
-        *(Preview, PreviewFields, Stats),
+        *(Preview, PreviewFields, Stats, Event),
         *(OpenApi,),
     )
 } | ACCOUNT_SHAPES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tasks.store.live import Watch
 from tasks.store.receipts import Busy, Kept, Receipt, Reused
 from tasks.store.records import (
     BUCKETS,
@@ -10,6 +11,7 @@ from tasks.store.records import (
     DueSchedule,
     Entry,
     FireOrder,
+    Look,
     Moved,
     Pulse,
     Quotas,
@@ -27,6 +29,7 @@ __all__ = [
     "Entry",
     "FireOrder",
     "Kept",
+    "Look",
     "Moved",
     "Pulse",
     "Quotas",
@@ -35,4 +38,5 @@ __all__ = [
     "Spans",
     "Store",
     "Tally",
+    "Watch",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
+from redis.client import PubSub
 from redis.retry import Retry
 
 from tasks import errors
@@ -69,6 +70,11 @@ class Connection:
             if word in UNABLE_WORDS:
                 raise errors.StoreUnavailable(f"Redis cannot serve this now ({word}).") from error
             raise
+
+    def subscription(self) -> PubSub:
+        """Something that hears channels, over a connection of its own."""
+        pubsub: PubSub = self._redis.pubsub()  # type: ignore[no-untyped-call]
+        return pubsub
 
     def close(self) -> None:
         """Give the connections back."""

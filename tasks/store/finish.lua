@@ -13,7 +13,7 @@ end
 local at = now_ms()
 local task_id = task_of(run_id)
 redis.call('ZREM', LEASES, run_id)
-redis.call('SET', outcome_key(run_id), ARGV[6])
+set_outcome(run_id, ARGV[6])
 if was == 'stopping' then status, reason = 'stopped', 'stop_requested' end
 local retry_at = ARGV[7] ~= '' and was == 'running' and at + tonumber(ARGV[7])
 if retry_at then

@@ -8,7 +8,7 @@ local was, owner, current = unpack(redis.call('HMGET', run_key(run_id), 'status'
 if owner ~= worker or current ~= attempt or (was ~= 'running' and was ~= 'stopping') then return false end
 local at = now_ms()
 redis.call('ZREM', LEASES, run_id)
-redis.call('SET', outcome_key(run_id), ARGV[4])
+set_outcome(run_id, ARGV[4])
 local new = 'lost'
 if was == 'stopping' then
   new = 'stopped'

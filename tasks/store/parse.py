@@ -49,8 +49,8 @@ def retry(told: Mapping[str, Any] | None) -> Retry:
 
 
 def run(answer: Sequence[Any]) -> Run:
-    """A Run from `[id, fields, outcome, attempts]`."""
-    run_id, flat, outcome, attempts = answer
+    """A Run from `[id, fields, outcome, attempts, stdout, stderr]`; the last two are what is kept while it goes on."""
+    run_id, flat, outcome, attempts, stdout, stderr = answer
     fields = pairs(flat)
     told = json.loads(outcome) if outcome else {}
     task_id, _, number = run_id.rpartition(".")
@@ -69,8 +69,8 @@ def run(answer: Sequence[Any]) -> Run:
         attempts=tuple(json.loads(attempt) for attempt in attempts),
         result=told.get("result"),
         error=told.get("error"),
-        stdout=told.get("stdout", ""),
-        stderr=told.get("stderr", ""),
+        stdout=told.get("stdout", stdout),
+        stderr=told.get("stderr", stderr),
         output_truncated=told.get("output_truncated", False),
         usage=told.get("usage"),
     )

@@ -2,7 +2,7 @@
 -- One task with its last run, as of one moment.
 -- KEYS[1] prefix
 -- ARGV    1 task id
--- Answer  task fields, about (JSON), spec (JSON), and the last run: id, fields, outcome (JSON), attempts (JSON each);
+-- Answer  task fields, about (JSON), spec (JSON), and the last run as run_answer has it;
 --         nothing where there is no such task.
 local id = ARGV[1]
 local fields = redis.call('HGETALL', task_key(id))
@@ -10,8 +10,6 @@ if #fields == 0 then return false end
 local answer = { fields, redis.call('GET', about_key(id)), redis.call('GET', spec_key(id)) }
 local runs = tonumber(task_field(id, 'runs'))
 if runs > 0 then
-  local run_id = run_id_of(id, runs)
-  answer[4] = { run_id, redis.call('HGETALL', run_key(run_id)), redis.call('GET', outcome_key(run_id)) or '',
-    redis.call('LRANGE', attempts_key(run_id), 0, -1) }
+  answer[4] = run_answer(run_id_of(id, runs))
 end
 return answer

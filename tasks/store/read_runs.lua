@@ -2,7 +2,7 @@
 -- Runs of one task, newest first.
 -- KEYS[1] prefix
 -- ARGV    1 task id  2 begin below this number ('' for the newest)  3 at most so many  4 status ('' for all)
--- Answer  how many are kept, the number to go on below ('' at the end), and for each run: id, fields, outcome, attempts;
+-- Answer  how many are kept, the number to go on below ('' at the end), and each run as run_answer has it;
 --         nothing where there is no such task.
 local id, below, most, wanted = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local kind_of_task, runs = unpack(redis.call('HMGET', task_key(id), 'type', 'runs'))
@@ -38,8 +38,7 @@ while #page > 0 and #found < most do
     local run_id = run_id_of(id, number)
     local status = run_field(run_id, 'status')
     if status and (wanted == '' or wanted == status) then
-      found[#found + 1] = { run_id, redis.call('HGETALL', run_key(run_id)), redis.call('GET', outcome_key(run_id)) or '',
-        redis.call('LRANGE', attempts_key(run_id), 0, -1) }
+      found[#found + 1] = run_answer(run_id)
     end
   end
   page = numbers(below, CHUNK)

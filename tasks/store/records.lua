@@ -11,6 +11,7 @@
 --   task:{id}:skipped    sorted set   the others (scheduled tasks only; any other has one run at the most)
 --   run:{id}             hash    status due queued started finished worker attempt losses reason
 --   run:{id}:outcome     JSON    result, error, stdout, stderr, output_truncated, usage
+--   run:{id}:stdout, run:{id}:stderr   string   what the attempt in progress has printed; then run:{id}:outcome has it
 --   run:{id}:attempts    list    JSON, one for each ended attempt but the last
 --   tasks, tasks:status:…, tasks:type:…, tasks:kind:…, tasks:owner:…, tasks:tag:…   sorted sets by id, which is by time
 --   owner:{name}:schedules   set   ids of scheduled tasks that have not ended
@@ -25,6 +26,7 @@
 --   counters             hash    what happened so often since the first task: submitted:{type}:{kind},
 --                                ended:{kind}:{status}, {delay or duration}:{kind}:{bucket or ms}
 --   counters:{minute}    hash    submitted and ended:{status} in one minute since 1970, for an hour
+--   events:{id}          channel   something about a task changed
 --   beat, wake           string and list   when a beat last ticked; wakes it for an earlier due time
 local PREFIX = KEYS[1]
 local HIGH_FIRST = 1000000000000000
@@ -42,6 +44,8 @@ local function ran_key(id) return PREFIX .. 'task:' .. id .. ':ran' end
 local function skipped_key(id) return PREFIX .. 'task:' .. id .. ':skipped' end
 local function run_key(id) return PREFIX .. 'run:' .. id end
 local function outcome_key(id) return PREFIX .. 'run:' .. id .. ':outcome' end
+local function stdout_key(id) return PREFIX .. 'run:' .. id .. ':stdout' end
+local function stderr_key(id) return PREFIX .. 'run:' .. id .. ':stderr' end
 local function attempts_key(id) return PREFIX .. 'run:' .. id .. ':attempts' end
 local function queued_key(kind) return PREFIX .. 'queued:' .. kind end
 local function worker_key(id) return PREFIX .. 'worker:' .. id end
@@ -96,6 +100,24 @@ local function count_ended(kind, status, at, by)
   count('ended:' .. kind .. ':' .. status, 'ended:' .. status, at, by)
 end
 
+-- Tells whoever watches a task that something about it changed.
+local function tell(task_id) redis.call('PUBLISH', PREFIX .. 'events:' .. task_id, '') end
+
+-- Keeps what came of an attempt; it has the output that was kept while it went on.
+local function set_outcome(run_id, outcome)
+  redis.call('SET', outcome_key(run_id), outcome)
+  redis.call('DEL', stdout_key(run_id), stderr_key(run_id))
+end
+
+-- A run as parse.py reads it: id, fields, outcome (JSON, '' where there is none), attempts (JSON each), and what is kept
+-- of stdout and stderr where there is no outcome.
+local function run_answer(run_id)
+  local outcome = redis.call('GET', outcome_key(run_id)) or ''
+  local live = outcome == '' and redis.call('MGET', stdout_key(run_id), stderr_key(run_id)) or {}
+  return { run_id, redis.call('HGETALL', run_key(run_id)), outcome, redis.call('LRANGE', attempts_key(run_id), 0, -1),
+    live[1] or '', live[2] or '' }
+end
+
 -- Puts a moment into the due set, and wakes Beat where it comes before all others.
 local function set_due(member, at)
   local first = redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
@@ -117,6 +139,7 @@ local function move_task(id, new, reason, at)
   if reason and reason ~= '' then redis.call('HSET', task_key(id), 'reason', reason) end
   redis.call('ZREM', index_key('status', was), id)
   redis.call('ZADD', index_key('status', new), 0, id)
+  tell(id)
   if kind_of_task == 'scheduled' and ENDED[new] then redis.call('SREM', schedules_key(owner_of(id)), id) end
 end
 
@@ -135,7 +158,7 @@ local function queue_run(run_id, at)
 end
 
 local function remove_run(run_id)
-  redis.call('DEL', run_key(run_id), outcome_key(run_id), attempts_key(run_id))
+  redis.call('DEL', run_key(run_id), outcome_key(run_id), attempts_key(run_id), stdout_key(run_id), stderr_key(run_id))
 end
 
 -- Keeps the newest `keep` of the runs that a set numbers; unfinished ones stay, and what came after them.
@@ -198,6 +221,7 @@ move_run = function(run_id, new, at, ...)
     if started then count_span('duration', kind, at - started) end
     run_ended(task_id, run_id, at)
   end
+  tell(task_id)
 end
 
 -- Makes the next run of a task and returns its id; `status` is scheduled, queued or skipped.
@@ -214,6 +238,7 @@ local function create_run(task_id, due, status, at, reason)
     redis.call('SADD', active_key(task_id), run_id)
   end
   if status == 'queued' then queue_run(run_id, at) end
+  tell(task_id)
   return run_id
 end
 
@@ -269,7 +294,7 @@ local function claim(run_id, worker, lease)
     move_run(run_id, 'expired', at)
     return nil
   end
-  redis.call('DEL', outcome_key(run_id))
+  redis.call('DEL', outcome_key(run_id), stdout_key(run_id), stderr_key(run_id))
   local attempt = redis.call('HINCRBY', run_key(run_id), 'attempt', 1)
   if attempt == 1 then count_span('delay', kind, at - tonumber(due)) end
   move_run(run_id, 'running', at, 'worker', worker, 'started', number_text(at))
@@ -326,6 +351,7 @@ local function remove_task(id)
   redis.call('ZREM', index_key('owner', owner), id)
   redis.call('SREM', schedules_key(owner), id)
   for _, tag in ipairs(tags and cjson.decode(tags) or {}) do redis.call('ZREM', index_key('tag', tag), id) end
+  tell(id)
   redis.call('DEL', task_key(id), about_key(id), spec_key(id), active_key(id), waiting_key(id),
     ran_key(id), skipped_key(id))
   return true

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tasks.model import Status, Task, TaskType
+from tasks.model import Run, Status, Task, TaskType
 
 #: Upper bounds of the buckets in which delays and durations of runs are counted, in milliseconds; one more has none.
 BUCKETS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000)
@@ -134,3 +134,15 @@ class Tally:
     durations: Mapping[str, Spans]
     #: `submitted` and `ended:{status}` of each minute, the current one first.
     minutes: Sequence[Mapping[str, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A task's status, and what a reader of its events has not seen of the run that it follows."""
+
+    status: Status
+    #: How many runs the task had so far.
+    runs: int
+    #: None where there is no run to follow yet. Its output is whole where it has an outcome, else what was not seen.
+    run: Run | None = None
+    has_outcome: bool = False

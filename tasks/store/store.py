@@ -12,6 +12,7 @@ from tasks.model import Run, Status, Task, TaskType
 from tasks.store import parse
 from tasks.store.connection import PREFIX, Connection
 from tasks.store.counters import Counters
+from tasks.store.live import Live
 from tasks.store.receipts import Receipt, Receipts
 from tasks.store.records import Claim, Due, DueSchedule, Entry, FireOrder, Moved, Pulse, Quotas
 
@@ -36,6 +37,8 @@ class Store:
         self._redis = Connection(url, timeout=timeout)
         #: What was answered under an Idempotency-Key.
         self.receipts = Receipts(self._redis)
+        #: What runs print while they go on, and who follows it.
+        self.live = Live(self._redis)
         #: How often what happened.
         self.counters = Counters(self._redis)
 
