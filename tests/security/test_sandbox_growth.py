@@ -49,16 +49,22 @@ def held(pid: int) -> Held:
     return Held(process.memory_info().rss, process.num_fds(), process.num_threads())
 
 
+def zygotes() -> set[int]:
+    """Process ids of all that this process has."""
+    children = psutil.Process(os.getpid()).children()
+    return {each.pid for each in children if "tasks.sandbox.zygote" in " ".join(each.cmdline())}
+
+
 class Busy:
     """A sandbox that does one run after the other, of every sort."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+    def __init__(self, sandbox: Sandbox, others: set[int]) -> None:
+        """`others` are the zygotes that other tests have."""
+        self._sandbox, self._others = sandbox, others
 
     @property
     def zygote(self) -> int:
-        children = psutil.Process(os.getpid()).children()
-        (found,) = [each.pid for each in children if "tasks.sandbox.zygote" in " ".join(each.cmdline())]
+        (found,) = zygotes() - self._others
         return found
 
     def one(self, number: int) -> None:
@@ -93,9 +99,10 @@ class Busy:
 
 @pytest.fixture
 def busy() -> Iterator[Busy]:
+    others = zygotes()
     sandbox = Sandbox(memory_mb=64, cpu_seconds=2)
     try:
-        yield Busy(sandbox)
+        yield Busy(sandbox, others)
     finally:
         sandbox.close()
 
