@@ -13,6 +13,7 @@ import pytest
 from tasks import principal
 from tasks.base_tasks import build_kinds
 from tasks.errors import Forbidden, RunNotFound, TaskNotFound, TooMuch
+from tasks.follow import Place
 from tasks.principal import Principal, Role
 from tasks.store import Store
 from tasks.task_manager import TaskManager
@@ -31,7 +32,7 @@ VERBS = sorted(
     if not name.startswith("_") and "task_id" in inspect.signature(verb).parameters
 )
 #: What the verbs are given besides; a value by the name of the parameter.
-REST: dict[str, Any] = {"run_id": "x", "limit": 1}
+REST: dict[str, Any] = {"start": Place(), "leaving": lambda: False, "run_id": "x", "limit": 1}
 
 
 class Asked:
