@@ -1,6 +1,7 @@
 """Measures the service beside its peers, taking turns on this machine, and prints medians, spread and ratios.
 
     python -m benchmarks [measure ...] [--rounds 3] [--count N] [--json FILE]
+    python -m benchmarks schedules --help       (a study of its own)
 
 Each contender is started once and the rounds go over all of them in turn (A B C A B C): on a machine that does other
 things too only ratios taken in one run mean anything.
@@ -14,16 +15,24 @@ import json
 import os
 import platform
 import statistics
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks import schedules
 from benchmarks.contenders import make
 from benchmarks.measures import MEASURES, Figures, Measure
+
+#: What takes arguments of its own.
+STUDIES = {"schedules": schedules.main}
 
 
 def main() -> None:
     """Run what the command line asks for."""
+    if sys.argv[1:] and sys.argv[1] in STUDIES:
+        STUDIES[sys.argv[1]](sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -127,12 +127,13 @@ class Peer(Contender):
 
 
 def make_environment() -> None:
-    """The peers' own virtual environment, on first use."""
-    if not PYTHON.exists():
+    """The peers' own virtual environment, on first use, and again where what they need has changed."""
+    lock, installed = PEERS / "requirements.txt", PYTHON.parents[1] / "installed.txt"
+    if not installed.exists() or installed.read_text() != lock.read_text():
         print("Installing the peers in benchmarks/peers/.venv ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", str(PYTHON.parents[1])], check=True)
-        lock = str(PEERS / "requirements.txt")
-        subprocess.run([str(PYTHON), "-m", "pip", "install", "-q", "-r", lock], check=True)
+        subprocess.run([str(PYTHON), "-m", "pip", "install", "-q", "-r", str(lock)], check=True)
+        shutil.copy(lock, installed)
 
 
 def make(name: str) -> Contender:
