@@ -31,6 +31,7 @@ from api import (
     runs,
     stats,
     tasks,
+    transfer,
     users,
 )
 from api.browser import Browsers
@@ -91,6 +92,7 @@ def create_app(
     idempotency.register(app, manager)
     app.register_blueprint(tasks.blueprint(manager, kinds, seats))
     app.register_blueprint(batch.blueprint(manager))
+    app.register_blueprint(transfer.blueprint(manager))
     app.register_blueprint(control.blueprint(manager))
     app.register_blueprint(runs.blueprint(manager))
     app.register_blueprint(events.blueprint(manager, seats))

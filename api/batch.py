@@ -14,8 +14,8 @@ from tasks.model import TaskType
 from tasks.moment import show
 from tasks.task_manager import TaskManager
 
-#: What is no id of a task: these paths take POST only, and every other method is answered 405.
-NAMES = ("batch", "validate")
+#: What is no id of a task: every other method of these paths is answered 405.
+NAMES = ("batch", "validate", "export", "import")
 ALL = [examples.SUBMISSIONS[name] for name in ("run at once", "run after five minutes", "run every night")]
 
 
@@ -37,8 +37,8 @@ def blueprint(manager: TaskManager) -> Blueprint:
         )
     )
     def submit() -> Response:
-        promise = idempotency.promise(_stored)
-        return _stored(manager.submit_all(body.read_json(), promise))
+        promise = idempotency.promise(stored)
+        return stored(manager.submit_all(body.read_json(), promise))
 
     @routes.post("/validate")
     @describe(
@@ -77,7 +77,8 @@ def blueprint(manager: TaskManager) -> Blueprint:
     return routes
 
 
-def _stored(tasks: Any) -> Response:
+def stored(tasks: Any) -> Response:
+    """The answer to tasks that were stored together."""
     response = jsonify({"tasks": [representation.task_summary(task) for task in tasks]})
     response.status_code = 201
     return response

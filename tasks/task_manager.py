@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from config.settings import Settings
-from tasks import errors, follow, identifier, moment, principal
+from tasks import errors, follow, identifier, moment, principal, transfer
 from tasks.base_tasks import Kind
 from tasks.definition import changes_time, edited
 from tasks.follow import Follower, Place
@@ -70,6 +70,23 @@ class TaskManager:
         """Store the tasks that `body` lists in `tasks`, all or none; otherwise as `submit` does."""
         owner = self._changer().name
         return self._intake.store(self._intake.accept_all(many(body, "tasks"), "/tasks"), owner, promise)
+
+    def export(self, *, limit: int, cursor: str | None, tag: str | None) -> tuple[Sequence[dict[str, Any]], str | None]:
+        """A page of the schedules that whoever asks may see and that have not ended; the next cursor.
+
+        They are as `import_all` takes them, and a page is cut where it would become too large for that.
+        """
+        filters = {"type": TaskType.SCHEDULED.value} | ({"tag": tag} if tag else {})
+        found, following, _ = self.list(limit=limit, cursor=cursor, filters=filters)
+        return transfer.page(found, following, self._store.get, room=self._settings.max_body_bytes - 2_000)
+
+    def import_all(self, body: Any, promise: Promise | None = None) -> Sequence[Task]:
+        """Store the schedules that `export` gave, all or none, paused ones paused; otherwise as `submit_all` does."""
+        owner = self._changer().name
+        bodies, paused = transfer.unpacked(many(transfer.without_cursor(body), "tasks"))
+        accepted = self._intake.accept_all(bodies, "/tasks")
+        transfer.check(accepted)
+        return self._intake.store(transfer.with_pauses(accepted, paused), owner, promise)
 
     def validate(self, body: Any) -> Task:
         """The task that `body` describes, as it would be stored; its id is not its own. Raises InvalidTask."""

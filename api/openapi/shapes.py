@@ -169,6 +169,14 @@ class Batch(TypedDict):
     ]
 
 
+class Transfer(TypedDict):
+    """Schedules to be stored, all or none, as they were exported: the fields of a submission, and `paused`."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    tasks: Annotated[list[Any], Field(max_length=1000)]
+    next_cursor: NotRequired[Annotated[str | None, Field(description="For the next page; an import ignores it.")]]
+
+
 class Batched(TypedDict):
     """The tasks of a batch, in their order."""
 
@@ -360,7 +368,21 @@ class OpenApi(TypedDict):
 SHAPES: dict[str, Any] = {
     shape.__name__: shape
     for shape in (
-        *(Problem, Task, TaskPage, Batch, Batched, AnySubmission, Validated, Run, RunPage, Health, Live, Ready),
+        *(
+            Problem,
+            Task,
+            TaskPage,
+            Batch,
+            Batched,
+            Transfer,
+            AnySubmission,
+            Validated,
+            Run,
+            RunPage,
+            Health,
+            Live,
+            Ready,
+        ),
         *(Preview, PreviewFields, Stats, Event),
         *(OpenApi,),
     )

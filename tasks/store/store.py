@@ -374,6 +374,7 @@ def _words(entry: Entry) -> tuple[str | int, ...]:
         *(_json(_about(task)), _json(task.spec), _json(task.tags)),
         *("" if entry.delay is None else entry.delay, "" if task.next_run_at is None else task.next_run_at),
         *("" if task.expires_in is None else round(task.expires_in * 1000), entry.losses),
+        "1" if task.status is Status.PAUSED else "",
     )
 
 

@@ -6,12 +6,12 @@
 --         6 receipt ('' for none)  7 the token that opened it  8 the answer to keep there
 --         then for each task: id  type  kind  priority  created (ms)  about (JSON)  spec (JSON)  tags (JSON)
 --         delay (ms from now, '' where not delayed by a time)  due (ms, '' for now)
---         expires (ms after due, '')  losses allowed
+--         expires (ms after due, '')  losses allowed  1 where the schedule is paused ('' where not)
 -- Answer  for each task when it is due (ms), and 1 where a bell should be rung for its first run, 0 where not.
 --         Storing the same id again changes nothing. 'quota', which one ('tasks' or 'schedules') and its size where one
 --         is full. 'taken' where the receipt is no longer the caller's.
 local owner, history, most_waiting = ARGV[1], ARGV[4], tonumber(ARGV[5])
-local FIRST, FIELDS = 9, 12
+local FIRST, FIELDS = 9, 13
 
 local function full()
   local tasks, schedules = 0, 0
@@ -30,14 +30,14 @@ local function full()
 end
 
 local function store(i, now)
-  local id, kind_of_task, kind, prio, created, about, spec, tags, delay, given, expires, losses = unpack(ARGV, i, i + FIELDS - 1)
+  local id, kind_of_task, kind, prio, created, about, spec, tags, delay, given, expires, losses, paused = unpack(ARGV, i, i + FIELDS - 1)
   if redis.call('EXISTS', task_key(id)) == 1 then
     local due = task_field(id, 'due') or run_field(run_id_of(id, 1), 'due') or created
     return due, task_field(id, 'status') == 'queued' and 1 or 0
   end
   local due = tonumber(given) or now
   if delay ~= '' then due = now + tonumber(delay) end
-  local status = kind_of_task == 'immediate' and 'queued' or 'scheduled'
+  local status = paused ~= '' and 'paused' or kind_of_task == 'immediate' and 'queued' or 'scheduled'
   redis.call('HSET', task_key(id), 'status', status, 'type', kind_of_task, 'kind', kind, 'prio', prio,
     'created', created, 'updated', created, 'runs', 0, 'losses', losses, 'owner', owner)
   if kind_of_task ~= 'immediate' then redis.call('HSET', task_key(id), 'due', number_text(due)) end
