@@ -20,7 +20,7 @@ from tasks.sandbox.namespace import Namespace
 from tasks.sandbox.output import send
 from tasks.sandbox.problems import MAX_PROBLEMS, not_found
 from tasks.sandbox.seccomp import CHANNEL
-from tasks.sandbox.values import NotSerializable, TooLarge, encode
+from tasks.sandbox.values import NotSerializable, TooLarge, encode, report
 from tasks.sandbox.wire import Budget
 
 #: Address space given back before a failure for lack of memory is told.
@@ -76,7 +76,7 @@ class Child:
         namespace = dict(self._namespace.globals)
         exec(marshal.loads(self._warm_code), namespace)
         encode(namespace["f"]("x"), 100)
-        json.dumps({"code": "x", "frames": [(1, "x")]})
+        report({"code": "x", "frames": [(1, "x")]})
         marshal.loads(marshal.dumps(("run", None, b"", "f", ["x"], {}, 1, 1)))
         self._usage()
 
@@ -135,7 +135,7 @@ class Child:
         self._fail(told)
 
     def _fail(self, told: list[dict[str, Any]]) -> None:
-        send(wire.FAILURE, self._usage() + json.dumps(told).encode()[: wire.MAX_REPORT_BYTES - wire.USAGE.size])
+        send(wire.FAILURE, self._usage() + report(told)[: wire.MAX_REPORT_BYTES - wire.USAGE.size])
 
     def _usage(self) -> bytes:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -17,7 +17,7 @@ from tasks.sandbox.death import Bounds, explain
 from tasks.sandbox.host import Host, ReadyChild, SandboxUnavailable
 from tasks.sandbox.inputs import CODE, NAME, problem
 from tasks.sandbox.problems import not_found
-from tasks.sandbox.session import Heard, Session, Violation, parse_json
+from tasks.sandbox.session import Heard, Session, Violation, parse_json, parse_result
 from tasks.sandbox.trace import told_failure
 from tasks.sandbox.wire import Budget
 
@@ -155,8 +155,10 @@ class Sandbox:
             raise Violation
         cpu, peak = wire.USAGE.unpack_from(heard.payload)
         report.usage.update(cpu=round(cpu, 6), peak_memory=peak)
-        data = parse_json(heard.payload[wire.USAGE.size :])
-        return Done(value=data) if heard.kind == wire.RESULT else told_failure(data, source)
+        data = heard.payload[wire.USAGE.size :]
+        if heard.kind == wire.RESULT:
+            return Done(value=parse_result(data))
+        return told_failure(parse_json(data), source)
 
     def _died(self, session: Session, bounds: Bounds, report: Report) -> Failed:
         session.child.kill()

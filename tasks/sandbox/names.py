@@ -10,7 +10,8 @@ ALLOWED_SUNDERS = frozenset({"_value_", "_name_", "_missing_", "_generate_next_v
 
 #: Special methods that a class may define and that may be read, as in `super().__init__`.
 #: Python Language Reference, "Special method names", without finalisers, attribute interception, descriptors of
-#: classes, pickling, introspection and asynchronous protocols.
+#: classes, pickling, introspection and asynchronous protocols; and without `__index__`, which C code calls in the
+#: middle of things: what a bytearray does while one of the user's runs has corrupted memory (CPython issue 91153).
 SPECIAL_METHODS = frozenset(
     f"__{name}__"
     for name in (
@@ -18,7 +19,7 @@ SPECIAL_METHODS = frozenset(
         "missing iter next reversed contains enter exit getattr setattr delattr get set set_name init_subclass "
         "class_getitem add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or radd rsub rmul "
         "rmatmul rtruediv rfloordiv rmod rdivmod rpow rlshift rrshift rand rxor ror iadd isub imul imatmul itruediv "
-        "ifloordiv imod ipow ilshift irshift iand ixor ior neg pos abs invert complex int float index round trunc "
+        "ifloordiv imod ipow ilshift irshift iand ixor ior neg pos abs invert complex int float round trunc "
         "floor ceil copy deepcopy post_init"
     ).split()
 )

@@ -56,6 +56,7 @@ _NAMES = {
     "locals": _SCOPE,
     "vars": _SCOPE,
     "dir": _SCOPE,
+    "memoryview": "use bytes or bytearray",
     "exit": "use return or raise an exception",
     "quit": "use return or raise an exception",
     "breakpoint": "use print to follow what happens",

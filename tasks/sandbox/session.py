@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tasks.report import Report, Stream
 from tasks.sandbox import wire
 from tasks.sandbox.host import ReadyChild
+from tasks.sandbox.values import MAX_DEPTH, MAX_VALUES
 
 CHUNK = 256 * 1024
 #: Where a request carries the code, or None for the child to compile the source.
@@ -154,6 +155,22 @@ def parse_json(data: bytes) -> Any:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise Violation from None
+    return value
+
+
+def parse_result(data: bytes) -> Any:
+    """A result, which is within the bounds that children keep. Raises Violation."""
+    value = parse_json(data)
+    level, depth, count = [value], 0, 0
+    while level:
+        count += len(level)
+        if count > MAX_VALUES:
+            raise Violation
+        inner = [each for each in level if isinstance(each, (dict, list))]
+        level = [item for each in inner for item in (each.values() if isinstance(each, dict) else each)]
+        depth += bool(inner)
+        if depth > MAX_DEPTH:
+            raise Violation
     return value
 
 

@@ -15,6 +15,8 @@ LINKS = {
 }
 MAX_FRAMES = 100
 MAX_LINE = 200
+#: Frames that a child may leave out: more than memory holds.
+MAX_LEFT_OUT = 10_000_000
 
 
 def told_failure(told: Any, source: str) -> Failed:
@@ -26,14 +28,28 @@ def told_failure(told: Any, source: str) -> Failed:
         code, message = first["code"], first["message"]
         if code not in CODES or not isinstance(message, str):
             raise Violation
+        for each in told:
+            _check(each, len(lines))
         frames = first["frames"]
-        line = int(frames[-1][0]) if frames else None
+        line = frames[-1][0] if frames else None
         trace = _chain(told, lines) if frames else None
     except (TypeError, KeyError, IndexError, ValueError):
         raise Violation from None
     if code == "memory_limit":
         message = "The run needed more memory than it may have."
     return Failed(code=code, message=message, traceback=trace, line=line)
+
+
+def _check(told: Any, lines: int) -> None:
+    """Raises Violation where a frame is none of this source's."""
+    left_out, frames = told["left_out"], told["frames"]
+    if type(left_out) is not int or not 0 <= left_out <= MAX_LEFT_OUT or len(frames) > MAX_FRAMES:
+        raise Violation
+    for number, name in frames:
+        if type(number) is not int or not 0 <= number <= lines:
+            raise Violation
+        if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_LINE:
+            raise Violation
 
 
 def _chain(told: list[dict[str, Any]], lines: list[str]) -> str:
@@ -46,12 +62,12 @@ def _chain(told: list[dict[str, Any]], lines: list[str]) -> str:
 
 
 def _one(told: dict[str, Any], lines: list[str]) -> str:
-    frames = told["frames"][:MAX_FRAMES]
+    frames = told["frames"]
     parts = ["Traceback (most recent call last):"] if frames else []
     for index, (number, name) in enumerate(frames):
         if told["left_out"] and index == len(frames) // 2:
-            parts.append(f"  … {int(told['left_out'])} more frames …")
-        parts.append(f'  File "<task>", line {int(number)}, in {str(name)[:MAX_LINE]}')
+            parts.append(f"  … {told['left_out']} more frames …")
+        parts.append(f'  File "<task>", line {number}, in {name}')
         if 0 < number <= len(lines) and lines[number - 1].strip():
             parts.append(f"    {lines[number - 1].strip()[:MAX_LINE]}")
     return "\n".join([*parts, str(told["message"])])

@@ -24,6 +24,18 @@ ADVICE = {
 }
 
 
+class Encoder(json.JSONEncoder):
+    """With methods of its own: user code may write to the class that it finds in `json`."""
+
+    default = json.JSONEncoder.default
+    encode = json.JSONEncoder.encode
+    iterencode = json.JSONEncoder.iterencode
+
+
+_RESULT = Encoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_REPORT = Encoder()
+
+
 class NotSerializable(Exception):
     """A value that JSON cannot hold; `path` says where it is, such as `[0].total`."""
 
@@ -148,12 +160,16 @@ def _scalar(value: Any, kind: type) -> Any:
     raise NotSerializable(f"{_named(kind)} is not JSON data; {advice}")
 
 
+def report(told: Any) -> bytes:
+    """Plain data of ours as JSON."""
+    return _REPORT.encode(told).encode()
+
+
 def encode(value: Any, max_bytes: int) -> bytes:
     """The result as JSON in UTF-8. Raises NotSerializable and TooLarge."""
     plain = Plain().convert(value)
     try:
-        text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        data = text.encode("utf-8")
+        data = _RESULT.encode(plain).encode("utf-8")
     except UnicodeEncodeError:
         raise NotSerializable("a string holds a lone surrogate, which is not text") from None
     except ValueError:
