@@ -29,6 +29,7 @@ from api import (
     keys,
     metrics,
     runs,
+    secrets,
     stats,
     tasks,
     transfer,
@@ -97,6 +98,7 @@ def create_app(
     app.register_blueprint(runs.blueprint(manager))
     app.register_blueprint(events.blueprint(manager, seats))
     app.register_blueprint(cron.blueprint(manager))
+    app.register_blueprint(secrets.blueprint(manager))
     app.register_blueprint(health.blueprint(manager))
     app.register_blueprint(stats.blueprint(manager))
     app.register_blueprint(metrics.blueprint(manager))

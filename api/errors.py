@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 STATUSES: dict[type[errors.ServiceError], int] = {
     errors.InvalidTask: 422,
     errors.TaskNotFound: 404,
+    errors.SecretNotFound: 404,
     errors.RunNotFound: 404,
     errors.IllegalMove: 409,
     errors.TaskChanged: 412,

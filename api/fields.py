@@ -40,6 +40,11 @@ class Fields:
         self._wrong(name, f"must be a string of 1 to {most} characters.")
         return ""
 
+    def require(self, name: str, fine: bool, message: str) -> None:
+        """Note that a field is wrong where it is not `fine`."""
+        if not fine:
+            self._wrong(name, message)
+
     def label(self, name: str, most: int) -> str:
         """A string that can be shown in one line: visible characters and no control characters."""
         value = self.text(name, most)

@@ -9,6 +9,7 @@ from werkzeug.http import parse_dict_header
 
 from api.openapi import Parameter
 from api.seats import Seats
+from tasks import moment
 from tasks.errors import StoreUnavailable
 from tasks.model import Task, TaskType
 from tasks.task_manager import TaskManager
@@ -21,10 +22,10 @@ PREFER = Parameter(
     where="header",
     description=(
         f"`wait=N` (RFC 7240): answer once the task has ended, after N seconds at the latest (at most {MOST_SECONDS}). "
-        "Not for scheduled tasks. Whether it was followed is in `Preference-Applied`."
+        "Not for tasks that are not due by then. Whether it was followed is in `Preference-Applied`."
     ),
     schema={"type": "string"},
-    example="wait=10",
+    example="wait=5",
 )
 
 
@@ -38,10 +39,16 @@ def preferred() -> int | None:
     return min(int(digits), MOST_SECONDS)
 
 
+def _is_later(task: Task, seconds: int) -> bool:
+    """Whether it cannot end in that time, for it is not even due."""
+    due = task.next_run_at
+    return task.task_type is TaskType.SCHEDULED or (due is not None and due > moment.now() + seconds * 1000)
+
+
 def until_ended(manager: TaskManager, seats: Seats, task: Task) -> tuple[Task, str | None]:
     """The task, once it has ended if that is preferred, and the preference that was followed."""
     seconds = preferred()
-    if seconds is None or task.task_type is TaskType.SCHEDULED or not seats.try_take():
+    if seconds is None or _is_later(task, seconds) or not seats.try_take():
         return task, None
     try:
         # It is stored, whatever becomes of the wait.

@@ -46,6 +46,7 @@ API_PROCESSES: int | None = None  # None: one for each core, at most 4
 API_THREADS = 64  # requests answered at once in each process
 SECRET_KEY: str | None = None  # production refuses to start without it
 JWT_SECRET_KEY: str | None = None  # production refuses to start without it
+SECRET_KEY_PREVIOUS: str | None = None  # secrets stored under it can still be read, while the key is changed
 JWT_SECRET_KEY_PREVIOUS: str | None = None  # tokens signed with it are still taken, while the key is changed
 AUTH_REQUIRED: bool | None = None  # None: no in development, yes in production
 ALLOW_ANONYMOUS_NETWORK = False  # allows AUTH_REQUIRED=false on an address that is not loopback
@@ -106,6 +107,7 @@ SECRET_NAMES = (
     "REDIS_SENTINEL_PASSWORD",
     "SECRET_KEY",
     "JWT_SECRET_KEY",
+    "SECRET_KEY_PREVIOUS",
     "JWT_SECRET_KEY_PREVIOUS",
     "ADMIN_PASSWORD",
     "FLOWER_BASIC_AUTH",
@@ -158,6 +160,7 @@ class Settings(BaseSettings):
     api_threads: int = Field(default=API_THREADS, ge=2, le=1000)
     secret_key: SecretStr | None = Field(default=SECRET_KEY)  # type: ignore[assignment]
     jwt_secret_key: SecretStr | None = Field(default=JWT_SECRET_KEY)  # type: ignore[assignment]
+    secret_key_previous: SecretStr | None = Field(default=SECRET_KEY_PREVIOUS)  # type: ignore[assignment]
     jwt_secret_key_previous: SecretStr | None = Field(default=JWT_SECRET_KEY_PREVIOUS)  # type: ignore[assignment]
     auth_required: bool | None = AUTH_REQUIRED
     allow_anonymous_network: bool = ALLOW_ANONYMOUS_NETWORK
@@ -288,6 +291,8 @@ class Settings(BaseSettings):
             fault = secret_fault(secret.get_secret_value() if secret else None)
             if fault:
                 problems.append(f"{name}: {fault} Make one with: openssl rand -hex 32")
+        if self.secret_key_previous and (fault := secret_fault(self.secret_key_previous.get_secret_value())):
+            problems.append(f"SECRET_KEY_PREVIOUS: {fault}")
         if self.jwt_secret_key_previous and (fault := secret_fault(self.jwt_secret_key_previous.get_secret_value())):
             problems.append(f"JWT_SECRET_KEY_PREVIOUS: {fault}")
         if self.admin_password and (

@@ -32,6 +32,8 @@ class Kind:
     Spec: ClassVar[type[Spec]]
     #: Fields that tell that a submission means this kind.
     marks: ClassVar[frozenset[str]]
+    #: Fields in which `{{secret:NAME}}` is filled in; their values are shown to nobody.
+    secret_fields: ClassVar[frozenset[str]] = frozenset()
     #: Whether a run may be done again, unasked, when its worker died under it.
     repeatable: ClassVar[bool] = False
 
@@ -40,6 +42,10 @@ class Kind:
 
     def problems(self, spec: Any) -> Sequence[FieldProblem]:  # noqa: ARG002 - for the kinds to use
         """What else is wrong with a spec whose fields are each valid."""
+        return ()
+
+    def secret_problems(self, spec: Any) -> Sequence[FieldProblem]:  # noqa: ARG002 - for the kinds to use
+        """What is wrong with a spec once its secrets are filled in, without asking anybody for it."""
         return ()
 
     def run(self, spec: Any, limits: Limits, report: Report) -> Outcome:
@@ -108,6 +114,7 @@ class CodeKind(Kind):
     name = "code"
     Spec = CodeSpec
     marks = frozenset({"function_code", "function_name"})
+    secret_fields = frozenset({"args", "kwargs"})
     repeatable = True
 
     def __init__(self, settings: Settings) -> None:
@@ -222,6 +229,7 @@ class HttpKind(Kind):
     name = "http"
     Spec = HttpSpec
     marks = frozenset({"api_url"})
+    secret_fields = frozenset({"headers", "json", "body", "form", "auth"})
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -239,6 +247,10 @@ class HttpKind(Kind):
             problems.append(FieldProblem(pointer="/verify_tls", code="not_allowed", message=UNVERIFIED))
         return problems
 
+    def secret_problems(self, spec: HttpSpec) -> Sequence[FieldProblem]:
+        """What is wrong with the headers and the body."""
+        return self._caller.problems(_request(spec))
+
     def _is_refused(self, spec: HttpSpec) -> bool:
         return not spec.verify_tls and not self._unverified_is_allowed
 
@@ -246,7 +258,7 @@ class HttpKind(Kind):
         """Make the call."""
         if self._is_refused(spec):
             return Failed(code="unverified_tls", message=UNVERIFIED)
-        return self._caller.call(_request(spec), limits=limits, report=report, idempotency_key=report.idempotency_key)
+        return self._caller.call(_request(spec), limits=limits, report=report)
 
 
 UNVERIFIED = "Only where the operator sets HTTP_ALLOW_UNVERIFIED_TLS may a certificate go unchecked."

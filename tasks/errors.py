@@ -78,6 +78,12 @@ class RunNotFound(ServiceError):
     code = "run_not_found"
 
 
+class SecretNotFound(ServiceError):
+    """No secret of whoever asks has this name."""
+
+    code = "secret_not_found"
+
+
 class IllegalMove(ServiceError):
     """The task's status does not allow this."""
 

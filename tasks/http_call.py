@@ -27,7 +27,7 @@ from tasks.errors import FieldProblem
 from tasks.http_answer import Answer, WholeResponse, read_answer
 from tasks.http_guard import Guard, Refusal, shown
 from tasks.http_line import Cut, Line
-from tasks.http_request import REDIRECTS, UNSET, Hop, HttpRequest, first_hop, request_problems
+from tasks.http_request import REDIRECTS, UNSET, Hop, HttpRequest, first_hop, request_problems, same_origin
 from tasks.model import Done, Failed, Limits, Outcome
 from tasks.report import Report
 
@@ -66,12 +66,11 @@ class HttpCaller:
             found.insert(0, FieldProblem(pointer="/api_url", code=refusal.code, message=refusal.message))
         return found
 
-    def call(
-        self, request: HttpRequest, *, limits: Limits, report: Report, idempotency_key: str | None = None
-    ) -> Outcome:
+    def call(self, request: HttpRequest, *, limits: Limits, report: Report) -> Outcome:
         """Make the request and follow its redirects; ends within `limits.timeout`, and at once on a stop.
 
-        `idempotency_key` goes out as the header Idempotency-Key unless the request has its own. The value of the
+        The report's `idempotency_key` goes out as the header Idempotency-Key unless the request has its own; a
+        `confidential` call is not redirected to another host. The value of the
         Outcome is described at `Answer.value`. Codes of a Failed: `address_not_allowed`, `dns_failed`,
         `connect_failed`, `tls_failed`, `connection_lost`, `bad_response`, `unexpected_status` (with the answer as its
         value), `too_many_redirects`, `insecure_redirect`, `timed_out`, `stopped`, and those of `problems`.
@@ -82,10 +81,17 @@ class HttpCaller:
         started = time.monotonic()
         line = Line(limits.timeout)
         exchange = Exchange(
-            guard=self._guard, context=self._context, line=line, limits=limits, max_bytes=self._max_bytes
+            guard=self._guard,
+            context=self._context,
+            line=line,
+            limits=limits,
+            max_bytes=self._max_bytes,
+            confidential=report.confidential,
         )
         # Lookups and connects cannot be interrupted, so they and all else happen in a thread that can be left behind.
-        worker = threading.Thread(target=exchange.run, args=(request, idempotency_key), name="http-call", daemon=True)
+        worker = threading.Thread(
+            target=exchange.run, args=(request, report.idempotency_key), name="http-call", daemon=True
+        )
         with report.on_stop(lambda: line.end(Failed(code="stopped", message="The call was stopped."))):
             worker.start()
             try:
@@ -121,9 +127,18 @@ class Exchange:
     """One call under way: hop after hop, in a thread of its own."""
 
     def __init__(
-        self, *, guard: Guard, context: Callable[[bool], ssl.SSLContext], line: Line, limits: Limits, max_bytes: int
+        self,
+        *,
+        guard: Guard,
+        context: Callable[[bool], ssl.SSLContext],
+        line: Line,
+        limits: Limits,
+        max_bytes: int,
+        confidential: bool = False,
     ) -> None:
+        """`confidential`: the request holds secrets, which go to the host that it names and no other."""
         self._guard = guard
+        self._confidential = confidential
         self._context = context
         self._line = line
         self._limits = limits
@@ -252,6 +267,9 @@ class Exchange:
             if refusal.code == "address_not_allowed":
                 raise
             raise _bad(f"The server redirected to a URL that cannot be called: {refusal.message}") from None
+        if self._confidential and not same_origin(hop.url, url):
+            text = "The server redirected to another host, and the request holds secrets, which are for the first only."
+            raise Refusal("insecure_redirect", text)
         if hop.url.startswith("https:") and url.startswith("http:"):
             message = "The server redirected from https to http, which would send the request in the clear."
             raise Refusal("insecure_redirect", message)

@@ -22,10 +22,15 @@ class Report:
         *,
         idempotency_key: str | None = None,
         printed: Callable[[], None] | None = None,
+        mask: Callable[[str], str] = str,
+        confidential: bool = False,
     ) -> None:
         """Keeps `max_output_bytes` of each stream; `printed` is called when there is more, and must be quick."""
         self._max = max_output_bytes
         self._printed = printed
+        self._mask = mask
+        #: Whether the work was given secrets; `mask` hides them in what it prints.
+        self.confidential = confidential
         #: Names the run to the other side, where the same work may be asked for more than once.
         self.idempotency_key = idempotency_key
         self._lock = threading.Lock()
@@ -60,7 +65,7 @@ class Report:
 
     def output(self, stream: Stream, text: str) -> None:
         """Keep `text`; past the cap the rest is dropped and `truncated` is set. Never raises for volume."""
-        data = text.encode("utf-8", "replace")
+        data = self._mask(text).encode("utf-8", "replace")
         with self._lock:
             room = self._max - self._size[stream]
             if len(data) > room:

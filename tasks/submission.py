@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from config.settings import Settings
-from tasks import identifier, moment
+from tasks import confidential, identifier, moment
 from tasks.base_tasks import Kind
 from tasks.errors import MOST_TOLD, FieldProblem, InvalidTask
 from tasks.model import Priority, Retry, Status, Task, TaskType
@@ -162,6 +162,7 @@ class Parser:
         spec = validated(kind.Spec, fields, problems)
         usable = spec or _without_bad(kind.Spec, fields, problems)
         if usable is not None:
+            problems.extend(confidential.problems(fields, kind.secret_fields))
             problems.extend(kind.problems(usable))
         return spec
 

@@ -14,11 +14,13 @@ from tasks.base_tasks import Kind
 from tasks.definition import changes_time, edited
 from tasks.follow import Follower, Place
 from tasks.intake import Bell, Intake, Promise, many
+from tasks.keyring import Keyring
 from tasks.model import FINISHED, Run, Status, Task, TaskType
 from tasks.planner import missed_until
 from tasks.preview import Preview, preview
 from tasks.principal import Principal
 from tasks.store import Busy, Kept, Receipt, Reused, Store, Tally
+from tasks.store.secrets import Secret
 from tasks.submission import stored_cron
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class TaskManager:
         self._settings = settings
         self._clock = clock
         self._who = who
+        self._keyring = Keyring(store, settings)
         self._intake = Intake(store=store, bell=bell, kinds=kinds, settings=settings, clock=clock)
 
     def submit(self, body: Any, promise: Promise | None = None) -> Task:
@@ -290,6 +293,20 @@ class TaskManager:
         if not who.sees_all:
             raise errors.Forbidden(f"The role {who.role} sees its own tasks and no counts of everybody's.")
         return self._store.counters.read(minutes)
+
+    # --- secrets -------------------------------------------------------------------------------------------------
+
+    def put_secret(self, name: str, value: str) -> bool:
+        """Keep a secret of whoever asks; whether it is new. Raises Forbidden and TooMuch."""
+        return self._keyring.put(self._changer().name, name, value)
+
+    def secrets(self) -> Sequence[Secret]:
+        """Names and times of the secrets of whoever asks."""
+        return self._keyring.list(self._who().name)
+
+    def delete_secret(self, name: str) -> None:
+        """Forget a secret of whoever asks. Raises Forbidden and SecretNotFound."""
+        self._keyring.delete(self._changer().name, name)
 
     # --- whose task it is ----------------------------------------------------------------------------------------
 

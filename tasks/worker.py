@@ -14,8 +14,10 @@ from typing import Any
 
 from config.settings import Settings
 from tasks import moment, retry
-from tasks.base_tasks import Kind
+from tasks.base_tasks import Kind, Spec
+from tasks.confidential import Mask
 from tasks.errors import StoreUnavailable
+from tasks.keyring import Keyring, Locked
 from tasks.live_output import LiveOutput, Tail
 from tasks.model import Done, Failed, Limits, Outcome, Status
 from tasks.report import Report
@@ -31,6 +33,8 @@ PULSE = 1.0
 OVERRUN = 30.0
 #: Seconds in which interrupted runs must have ended when the worker stops.
 LAST_BREATH = 5.0
+#: What came of an attempt that this service itself failed at.
+BROKEN = Failed(code="internal_error", message="The service failed at this; see its log.", permanent=False)
 #: Exit code of a worker that had to leave stuck threads behind.
 STUCK = 70
 
@@ -64,6 +68,7 @@ class Worker:
         self._leave = leave
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         most = dict.fromkeys(kinds, settings.max_concurrent_tasks)
+        self._keyring = Keyring(store, settings)
         self._slots = Slots(total=settings.max_concurrent_tasks, most={**most, "code": settings.code_slots})
         self._claiming = threading.Lock()
         self._works: dict[str, Work] = {}
@@ -101,6 +106,14 @@ class Worker:
             return claim
 
     def _perform(self, claim: Claim) -> tuple[Outcome, Report]:
+        kind = self._kinds[claim.kind]
+        try:
+            spec, mask, confidential = self._unlock(claim, kind)
+        except Locked as locked:
+            return locked.failure, Report(0)
+        except Exception:
+            log.exception("task run %s broke its kind", claim.run_id)
+            return BROKEN, Report(0)
         timeout = float(claim.about["timeout"])
         limits = Limits(timeout=timeout, max_result_bytes=self._settings.max_result_bytes)
         repeated = bool(claim.about.get("retry"))
@@ -108,6 +121,8 @@ class Worker:
             self._settings.max_output_bytes,
             idempotency_key=claim.run_id if repeated else None,
             printed=self._output.printed,
+            mask=mask.text,
+            confidential=confidential,
         )
         deadline = time.monotonic() + timeout + OVERRUN
         self._works[claim.run_id] = Work(claim=claim, report=report, deadline=deadline, tail=Tail(claim, report))
@@ -115,12 +130,21 @@ class Worker:
             report.stop("shutdown")
         log.info("task run %s started, attempt %d", claim.run_id, claim.attempt)
         try:
-            kind = self._kinds[claim.kind]
-            outcome = kind.run(kind.Spec.model_validate(claim.spec), limits, report)
+            outcome = mask.outcome(kind.run(spec, limits, report))
         except Exception:
             log.exception("task run %s broke its kind", claim.run_id)
-            outcome = Failed(code="internal_error", message="The service failed at this; see its log.", permanent=False)
+            outcome = BROKEN
         return outcome, report
+
+    def _unlock(self, claim: Claim, kind: Kind) -> tuple[Spec, Mask, bool]:
+        """What to do, with its secrets, for as long as Redis takes to tell them."""
+        while True:
+            try:
+                return self._keyring.unlock(claim, kind)
+            except StoreUnavailable:
+                if self._closed.is_set():
+                    raise
+                time.sleep(0.5)
 
     def _finish(self, claim: Claim, outcome: Outcome, report: Report) -> Claim | None:
         try:

@@ -155,10 +155,34 @@ class AuditPage(TypedDict):
     next_cursor: str | None
 
 
+class NewSecret(TypedDict):
+    """A secret to be stored."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    value: Annotated[str, Field(min_length=4, max_length=8192, description="Never shown again.")]
+
+
+class ShownSecret(TypedDict):
+    """What may be told of a secret."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    name: str
+    created_at: Moment
+    updated_at: Moment
+
+
+class SecretList(TypedDict):
+    """Secrets, by name."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    secrets: list[ShownSecret]
+
+
 ACCOUNT_SHAPES: dict[str, Any] = {
     shape.__name__: shape
     for shape in (
         *(Login, Tokens, Me, PasswordChange, NewUser, UserChange, User, UserPage),
         *(NewKey, ApiKey, ShownKey, KeyList, AuditPage),
+        *(NewSecret, ShownSecret, SecretList),
     )
 }

@@ -55,6 +55,10 @@ PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "task_id": {"description": "Id of a task.", "schema": {"type": "string", "format": "uuid"}},
     "username": {"description": "Name of a user.", "schema": {"type": "string", "pattern": USERNAME}},
     "key_id": {"description": "Id of an API key.", "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"}},
+    "secret_name": {
+        "description": "Name of a secret.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$"},
+    },
     "run_id": {
         "description": "Id of a run: that of its task, a dot and its number.",
         "schema": {"type": "string", "pattern": r"^[0-9a-f-]{36}\.[1-9][0-9]{0,10}$"},

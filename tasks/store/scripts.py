@@ -28,7 +28,7 @@ def text(name: str) -> str:
 
 #: Beginnings of the names of scripts that come after accounts.lua.
 ABOUT_ACCOUNTS = ("user_", "session_", "key_")
-ALONE = frozenset({"rate"})
+ALONE = frozenset({"rate", "secret_put", "secret_list"})
 
 
 def _before(name: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from tasks.store.counters import Counters
 from tasks.store.live import Live
 from tasks.store.receipts import Receipt, Receipts
 from tasks.store.records import Claim, Due, DueSchedule, Entry, FireOrder, Moved, Pulse, Quotas
+from tasks.store.secrets import Secrets
 
 #: Milliseconds for which a run belongs to the worker that claimed it, unless a heartbeat extends it.
 LEASE = 30_000
@@ -39,6 +40,8 @@ class Store:
         self.receipts = Receipts(self._redis)
         #: What runs print while they go on, and who follows it.
         self.live = Live(self._redis)
+        #: Users' secrets, sealed.
+        self.secrets = Secrets(self._redis)
         #: How often what happened.
         self.counters = Counters(self._redis)
 

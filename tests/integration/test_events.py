@@ -114,7 +114,7 @@ def test_so_many_follow_at_once_and_the_others_are_still_served(service: Service
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
         assert int(refused.headers["Retry-After"]) > 0
         # Whoever would wait is answered at once where there is no seat left.
-        answer = submit_and_wait(service, "wait=30", task_type="delayed", delay_seconds=3600)
+        answer = submit_and_wait(service, "wait=30", task_type="delayed", delay_seconds=20)
         assert (answer.status_code, answer.headers.get("Preference-Applied")) == (201, None)
         assert service.call("GET", "/api/health").status_code == 200
     finally:
@@ -165,9 +165,9 @@ def test_the_answer_waits_for_the_end(service: Service, prefer: str) -> None:
 
 def test_the_answer_does_not_wait_for_ever(service: Service) -> None:
     start = time.monotonic()
-    answer = submit_and_wait(service, "wait=1", task_type="delayed", delay_seconds=3600)
+    answer = submit_and_wait(service, "wait=1", function_code=COUNTING, args=[2])
     assert 0.9 < time.monotonic() - start < 5
-    assert (answer.status_code, answer.json()["status"]) == (201, "scheduled")
+    assert (answer.status_code, answer.json()["status"], answer.json()["stdout"]) == (201, "running", "行 0\n")
     assert answer.headers["Preference-Applied"] == "wait=1"
 
 
@@ -175,12 +175,19 @@ def test_the_answer_does_not_wait_for_ever(service: Service) -> None:
     "prefer", ["wait", "wait=", "wait=0", "wait=-1", "wait=1.5", "wait=soon", "wait=٣", "nowait=3", ""]
 )
 def test_what_cannot_be_meant_is_ignored(service: Service, prefer: str) -> None:
-    answer = submit_and_wait(service, prefer.encode().decode("latin-1"), task_type="delayed", delay_seconds=3600)
+    answer = submit_and_wait(service, prefer.encode().decode("latin-1"), task_type="delayed", delay_seconds=1)
     assert (answer.status_code, answer.headers.get("Preference-Applied")) == (201, None)
 
 
-def test_nobody_waits_for_a_schedule(service: Service) -> None:
-    answer = submit_and_wait(service, "wait=30", task_type="scheduled", cron_expression="@yearly")
+@pytest.mark.parametrize(
+    "when",
+    [
+        {"task_type": "scheduled", "cron_expression": "@yearly"},
+        {"task_type": "delayed", "delay_seconds": 31},
+    ],
+)
+def test_nobody_waits_for_what_is_due_later(service: Service, when: dict[str, Any]) -> None:
+    answer = submit_and_wait(service, "wait=30", **when)
     assert (answer.status_code, answer.headers.get("Preference-Applied")) == (201, None)
 
 

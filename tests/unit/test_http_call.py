@@ -32,7 +32,7 @@ def call(url: str, *, key: str | None = None, max_result_bytes: int = 1 << 20, *
     request = HttpRequest(api_url=url, **fields)
     assert caller.problems(request) == []
     limits = Limits(timeout=20, max_result_bytes=max_result_bytes)
-    return caller.call(request, limits=limits, report=Report(1000), idempotency_key=key)
+    return caller.call(request, limits=limits, report=Report(1000, idempotency_key=key))
 
 
 def value_of(outcome: Outcome) -> dict[str, Any]:

@@ -1,0 +1,95 @@
+"""Secrets in tasks: `{{secret:NAME}}` stands for one until a worker makes the attempt, and is masked afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from tasks.errors import FieldProblem
+from tasks.model import Failed, Outcome
+
+NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+PLACEHOLDER = re.compile(rf"\{{\{{secret:({NAME})\}}\}}")
+#: What somebody who writes this means.
+_MEANT = re.compile(r"\{\{\s*secrets?\s*[:.]", re.IGNORECASE)
+MASK = "••••"
+
+
+def names(value: Any) -> set[str]:
+    """Names of the secrets that a JSON value refers to, in its strings and in the keys of its objects."""
+    return {name for text in _texts(value) for name in PLACEHOLDER.findall(text)}
+
+
+def filled(value: Any, secrets: Mapping[str, str]) -> Any:
+    """The JSON value with the secrets in their places."""
+    if isinstance(value, str):
+        return PLACEHOLDER.sub(lambda found: secrets[found[1]], value)
+    if isinstance(value, list):
+        return [filled(item, secrets) for item in value]
+    if isinstance(value, dict):
+        return {filled(key, secrets): filled(item, secrets) for key, item in value.items()}
+    return value
+
+
+def problems(spec: Mapping[str, Any], allowed: Collection[str]) -> Iterator[FieldProblem]:
+    """Placeholders that are not written right, or stand in fields in which no secret is filled in."""
+    for field, value in spec.items():
+        for text in _texts(value):
+            rest = PLACEHOLDER.sub("", text)
+            if field not in allowed and rest != text:
+                where = ", ".join(f"`{name}`" for name in sorted(allowed)) or "no field of this kind"
+                message = f"a secret is filled in only in {where}."
+                yield FieldProblem(pointer=f"/{field}", code="secret_not_here", message=message)
+                break
+            if field in allowed and _MEANT.search(rest):
+                message = "write {{secret:NAME}}: letters, digits and underscores, no spaces."
+                yield FieldProblem(pointer=f"/{field}", code="bad_secret", message=message)
+                break
+
+
+class Mask:
+    """Hides the values of secrets wherever they stand as they are."""
+
+    def __init__(self, values: Collection[str] = ()) -> None:
+        longest_first = sorted({value for value in values if value}, key=len, reverse=True)
+        self._found = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def text(self, text: str) -> str:
+        """`text` with each secret masked."""
+        return self._found.sub(MASK, text) if self._found else text
+
+    def data(self, value: Any) -> Any:
+        """A JSON value with each secret masked."""
+        if self._found is None:
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self.data(item) for item in value]
+        if isinstance(value, dict):
+            return {self.text(key): self.data(item) for key, item in value.items()}
+        return value
+
+    def outcome(self, outcome: Outcome) -> Outcome:
+        """What came of an attempt with each secret masked."""
+        if self._found is None:
+            return outcome
+        masked = dataclasses.replace(outcome, value=self.data(outcome.value))
+        if isinstance(masked, Failed):
+            trace = None if masked.traceback is None else self.text(masked.traceback)
+            return dataclasses.replace(masked, message=self.text(masked.message), traceback=trace)
+        return masked
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
