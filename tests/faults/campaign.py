@@ -12,17 +12,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import requests
 
 from tests.faults import schedules
 from tests.faults.load import QUICK, Load
-from tests.faults.mischief import FAULTS
+from tests.faults.mischief import FAULTS, Fault
+from tests.faults.processes import Processes
 from tests.faults.stage import Stage
 from tests.faults.verdict import Verdict
 
+#: Each form of the service with what may be done to it.
+STAGES: dict[str, tuple[Callable[[Path], Stage], Mapping[Fault, int]]] = {"processes": (Processes, FAULTS)}
 #: Seconds in which everything must have ended once the last fault is over: a lease, a reap and the slowest retries.
 REST = 150
 #: Seconds after which a probe that still waits is given up and counts as that long.
@@ -32,9 +35,10 @@ PROBE = 120
 class Campaign:
     """Load, faults one after the other, then the verdict."""
 
-    def __init__(self, stage: Stage, *, seed: int, rate: float) -> None:
+    def __init__(self, stage: Stage, faults: Mapping[Fault, int], *, seed: int, rate: float) -> None:
         self.stage, self.verdict, self.seed = stage, Verdict(), seed
         self.load = Load(stage, rate, seed)
+        self._faults = faults
         self._dice = random.Random(seed)
         self._probes: list[threading.Thread] = []
 
@@ -53,7 +57,7 @@ class Campaign:
         return self.verdict
 
     def _break_something(self) -> None:
-        fault = self._dice.choices(list(FAULTS), list(FAULTS.values()))[0]
+        fault = self._dice.choices(list(self._faults), list(self._faults.values()))[0]
         self.verdict.faults[fault.__name__] += 1
         fault(self.stage, self._dice)
         self.verdict.died.update(self.stage.keep_alive())
@@ -119,13 +123,15 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=12, help="tasks submitted a second")
     parser.add_argument("--every", type=float, default=5, help="seconds between two faults")
     parser.add_argument("--report", type=Path, default=Path("var/faults.md"))
+    parser.add_argument("--stage", choices=STAGES, default="processes", help="what is broken")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        stage = Stage(Path(folder))
+        make, faults = STAGES[options.stage]
+        stage = make(Path(folder))
         begun = time.monotonic()
         try:
             stage.open()
-            campaign = Campaign(stage, seed=options.seed, rate=options.rate)
+            campaign = Campaign(stage, faults, seed=options.seed, rate=options.rate)
             verdict = campaign.run(options.minutes * 60, every=options.every)
         finally:
             stage.close()

@@ -1,4 +1,4 @@
-"""The faults: each breaks one thing, and puts it right again before it returns."""
+"""Faults of processes: each breaks one thing, and puts it right again before it returns."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import random
 import signal
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 
-from tests.faults.stage import BEATS, WORKERS, Stage, pause
+from tests.faults.processes import BEATS, WORKERS, Processes
+from tests.faults.stage import Stage, pause
 
-Fault = Callable[[Stage, random.Random], None]
+Fault = Callable[[Any, random.Random], None]
 
 
 def lose_the_bells(stage: Stage, _: random.Random) -> None:
@@ -26,41 +28,41 @@ def ring_ten_times(stage: Stage, dice: random.Random) -> None:
     stage.ring([f"{task_id}.1" for task_id in dice.sample(newest, min(3, len(newest))) for _ in range(10)])
 
 
-def kill_a_worker(stage: Stage, dice: random.Random) -> None:
+def kill_a_worker(stage: Processes, dice: random.Random) -> None:
     stage.slay(dice.choice(WORKERS))
 
 
-def end_the_workers_in_turn(stage: Stage, _: random.Random) -> None:
+def end_the_workers_in_turn(stage: Processes, _: random.Random) -> None:
     for name in WORKERS:
         stage.slay(name, signal.SIGTERM)
         pause(2)
 
 
-def freeze_a_worker(stage: Stage, dice: random.Random) -> None:
+def freeze_a_worker(stage: Processes, dice: random.Random) -> None:
     _freeze(stage, dice.choice(WORKERS), dice.uniform(1, 6))
 
 
-def freeze_a_worker_past_its_lease(stage: Stage, dice: random.Random) -> None:
+def freeze_a_worker_past_its_lease(stage: Processes, dice: random.Random) -> None:
     """In the background: the others go on meanwhile, and other faults come."""
     name = dice.choice(WORKERS)
     threading.Thread(target=_freeze, args=(stage, name, 40), daemon=True).start()
 
 
-def kill_the_sandbox(stage: Stage, dice: random.Random) -> None:
+def kill_the_sandbox(stage: Processes, dice: random.Random) -> None:
     with contextlib.suppress(psutil.Error):
         children = psutil.Process(stage.processes[dice.choice(WORKERS)].pid).children(recursive=True)
         if children:
             dice.choice(children).kill()
 
 
-def kill_redis(stage: Stage, dice: random.Random) -> None:
+def kill_redis(stage: Processes, dice: random.Random) -> None:
     stage.processes["redis"].kill()
     stage.processes["redis"].wait(20)
     pause(dice.choice((0, 0, 1, 3)))
     stage.revive("redis")
 
 
-def freeze_redis(stage: Stage, dice: random.Random) -> None:
+def freeze_redis(stage: Processes, dice: random.Random) -> None:
     _freeze(stage, "redis", dice.choice((1, 3, 6, 15)))
 
 
@@ -82,20 +84,20 @@ def cut_connections_ten_times(stage: Stage, _: random.Random) -> None:
         pause(0.1)
 
 
-def kill_a_beat(stage: Stage, dice: random.Random) -> None:
+def kill_a_beat(stage: Processes, dice: random.Random) -> None:
     stage.slay(dice.choice(BEATS))
 
 
-def kill_both_beats(stage: Stage, _: random.Random) -> None:
+def kill_both_beats(stage: Processes, _: random.Random) -> None:
     for name in BEATS:
         stage.slay(name)
 
 
-def freeze_a_beat(stage: Stage, dice: random.Random) -> None:
+def freeze_a_beat(stage: Processes, dice: random.Random) -> None:
     _freeze(stage, dice.choice(BEATS), dice.uniform(1, 8))
 
 
-def kill_the_api(stage: Stage, _: random.Random) -> None:
+def kill_the_api(stage: Processes, _: random.Random) -> None:
     stage.slay("api")
 
 
@@ -120,7 +122,7 @@ FAULTS: dict[Fault, int] = {
 }
 
 
-def _freeze(stage: Stage, name: str, seconds: float) -> None:
+def _freeze(stage: Processes, name: str, seconds: float) -> None:
     process = stage.processes[name]
     if process.poll() is None:
         process.send_signal(signal.SIGSTOP)

@@ -1,9 +1,7 @@
-"""The system under test: Redis, an API, two workers and two beats, each of which is started again when it dies."""
+"""A stage: the system under test in one of its forms, and the sink beside it, which counts effects."""
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,51 +11,29 @@ import requests
 
 from celery_app import build
 from config.settings import load
-from tests.integration.service import ROOT, Service, free_port, wait_for
-
-WORKERS = ("worker", "worker2")
-BEATS = ("beat", "beat2")
+from tests.integration.service import Client
 
 
-class Stage(Service):
-    """Real processes, and the sink beside them."""
+class Stage(Client):
+    """What every form has: an API, a Redis that listens on loopback, and a sink. Each says how they start and end."""
 
-    def __init__(self, folder: Path) -> None:
-        # What is acknowledged must be on disk, or a killed Redis may take it along and be right to.
-        super().__init__(folder, RUN_HISTORY="10000", GRACE_SECONDS="3", LOG_LEVEL="WARNING")
-        always = ("always" if word == "everysec" else word for word in self.commands["redis"])
-        self.commands = {**self.commands, "redis": tuple(always), "beat2": self.commands["beat"]}
-        self.sink_port = free_port()
-        self.sink = f"http://127.0.0.1:{self.sink_port}"
-        self._sink = subprocess.Popen([sys.executable, "-m", "tests.faults.sink", str(self.sink_port)], cwd=ROOT)
+    folder: Path
+    redis_port: int
+    #: The sink as workers call it, and as we ask it for its counts.
+    sink: str
+    counts: str
 
     def open(self) -> None:
         """Start everything."""
-        self.start("redis", "api", *WORKERS, "beat")
-        self.revive("beat2")
-        wait_for("the sink", self.effects_known)
+        raise NotImplementedError
 
-    def revive(self, name: str) -> None:
-        """Start a process again, without waiting until it is ready."""
-        with (self.folder / f"{name}.out").open("ab") as out:
-            self.processes[name] = subprocess.Popen(
-                self.commands[name],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+    def keep_alive(self) -> list[str]:
+        """Start again what ended by itself; its names."""
+        raise NotImplementedError
 
-    def slay(self, name: str, sign: signal.Signals = signal.SIGKILL) -> None:
-        """End a process, with its children where it is the API, and start it again."""
-        process = self.processes[name]
-        if name == "api":
-            os.killpg(process.pid, sign)
-        else:
-            process.send_signal(sign)
-        process.wait(60)
-        self.revive(name)
+    def close(self) -> None:
+        """End everything."""
+        raise NotImplementedError
 
     def redis(self, *words: str) -> str:
         """What Redis answers to one command, over a connection of its own."""
@@ -72,33 +48,13 @@ class Stage(Service):
     def effects_known(self) -> bool:
         """Whether the sink answers."""
         try:
-            return requests.get(f"{self.sink}/counts", timeout=5).status_code == 200
+            return requests.get(self.counts, timeout=5).status_code == 200
         except requests.RequestException:
             return False
 
     def effects(self) -> dict[str, list[str]]:
         """The Idempotency-Key of each effect, by token."""
-        return dict(requests.get(f"{self.sink}/counts", timeout=60).json())
-
-    def keep_alive(self) -> list[str]:
-        """Start again what ended by itself; its names."""
-        dead = [name for name, process in self.processes.items() if process.poll() is not None]
-        for name in dead:
-            self.revive(name)
-        return dead
-
-    def close(self) -> None:
-        """End everything."""
-        for process in self.processes.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-        beat2 = self.processes.pop("beat2", None)
-        if beat2 is not None and beat2.poll() is None:
-            beat2.terminate()
-            beat2.wait(20)
-        self.stop()
-        self._sink.kill()
-        self._sink.wait(10)
+        return dict(requests.get(self.counts, timeout=60).json())
 
 
 _ASK = """

@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from tests.faults.campaign import Campaign
-from tests.faults.stage import Stage
+from tests.faults.mischief import FAULTS
+from tests.faults.processes import Processes
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 
 def test_a_short_campaign_loses_nothing_doubles_nothing_and_leaves_nothing_stuck(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
+    stage = Processes(tmp_path)
     try:
         stage.open()
-        campaign = Campaign(stage, seed=20, rate=6)
+        campaign = Campaign(stage, FAULTS, seed=20, rate=6)
         verdict = campaign.run(45, every=3, most=12)
     finally:
         stage.close()

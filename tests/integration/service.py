@@ -40,6 +40,53 @@ def wait_for(what: str, seen: Callable[[], Any], *, seconds: float = 30) -> Any:
     raise AssertionError(f"not seen within {seconds} s: {what}")
 
 
+class Client:
+    """A service as one who calls its API sees it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        """One request, as it comes back."""
+        return requests.request(method, f"{self.url}{path}", timeout=10, **options)
+
+    def submit(self, **fields: Any) -> dict[str, Any]:
+        """A stored task."""
+        answer = self.call("POST", "/api/tasks", json={"name": "a task", "task_type": "immediate", **fields})
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def code(self, source: str, *args: Any, **fields: Any) -> dict[str, Any]:
+        """A stored code task whose function is called `f`."""
+        return self.submit(function_code=source, function_name="f", args=list(args), **fields)
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        """A task as it stands."""
+        answer = self.call("GET", f"/api/tasks/{task_id}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def finished(self, task_id: str, *, seconds: float = 30) -> dict[str, Any]:
+        """The task once it has ended."""
+        return dict(
+            wait_for(
+                f"the end of {task_id}",
+                lambda: (task := self.task(task_id))["status"] in FINISHED and task,
+                seconds=seconds,
+            )
+        )
+
+    def running(self, task_id: str, *, seconds: float = 30) -> dict[str, Any]:
+        """The task once its run is in progress."""
+        return dict(
+            wait_for(
+                f"the start of {task_id}",
+                lambda: (task := self.task(task_id))["status"] == "running" and task,
+                seconds=seconds,
+            )
+        )
+
+
 #: In which order processes are ended, by the beginnings of their names.
 LAST = ("beat", "api", "worker", "sentinel", "redis")
 
@@ -48,13 +95,13 @@ def _place(name: str) -> int:
     return next(place for place, start in enumerate((*LAST, "")) if name.startswith(start))
 
 
-class Service:
+class Service(Client):
     """Real processes; every one is ended by its pid when the test is over."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.redis_port, self.api_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.api_port}"
+        super().__init__(f"http://127.0.0.1:{self.api_port}")
         self.environment = {
             **os.environ,
             "REDIS_HOST": "127.0.0.1",
@@ -128,45 +175,3 @@ class Service:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(10)
         shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
-
-    # --- the API -------------------------------------------------------------------------------------------------
-
-    def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        """One request, as it comes back."""
-        return requests.request(method, f"{self.url}{path}", timeout=10, **options)
-
-    def submit(self, **fields: Any) -> dict[str, Any]:
-        """A stored task."""
-        answer = self.call("POST", "/api/tasks", json={"name": "a task", "task_type": "immediate", **fields})
-        assert answer.status_code == 201, answer.text
-        return dict(answer.json())
-
-    def code(self, source: str, *args: Any, **fields: Any) -> dict[str, Any]:
-        """A stored code task whose function is called `f`."""
-        return self.submit(function_code=source, function_name="f", args=list(args), **fields)
-
-    def task(self, task_id: str) -> dict[str, Any]:
-        """A task as it stands."""
-        answer = self.call("GET", f"/api/tasks/{task_id}")
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json())
-
-    def finished(self, task_id: str, *, seconds: float = 30) -> dict[str, Any]:
-        """The task once it has ended."""
-        return dict(
-            wait_for(
-                f"the end of {task_id}",
-                lambda: (task := self.task(task_id))["status"] in FINISHED and task,
-                seconds=seconds,
-            )
-        )
-
-    def running(self, task_id: str, *, seconds: float = 30) -> dict[str, Any]:
-        """The task once its run is in progress."""
-        return dict(
-            wait_for(
-                f"the start of {task_id}",
-                lambda: (task := self.task(task_id))["status"] == "running" and task,
-                seconds=seconds,
-            )
-        )
