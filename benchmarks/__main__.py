@@ -1,7 +1,8 @@
 """Measures the service beside its peers, taking turns on this machine, and prints medians, spread and ratios.
 
     python -m benchmarks [measure ...] [--rounds 3] [--count N] [--json FILE]
-    python -m benchmarks schedules --help       (a study of its own)
+    python -m benchmarks schedules --help       (studies of their own)
+    python -m benchmarks soak --help
 
 Each contender is started once and the rounds go over all of them in turn (A B C A B C): on a machine that does other
 things too only ratios taken in one run mean anything.
@@ -20,12 +21,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import schedules
+from benchmarks import schedules, soak
 from benchmarks.contenders import make
 from benchmarks.measures import MEASURES, Figures, Measure
 
 #: What takes arguments of its own.
-STUDIES = {"schedules": schedules.main}
+STUDIES = {"schedules": schedules.main, "soak": soak.main}
 
 
 def main() -> None:

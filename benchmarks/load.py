@@ -48,6 +48,11 @@ class Client(asyncio.Protocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionError("the service closed the connection"))
 
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
     async def ask(self, request: bytes) -> bytes:
         """The body of the answer. Raises RuntimeError for anything but success."""
         assert self._transport is not None
@@ -59,7 +64,7 @@ class Client(asyncio.Protocol):
         return body
 
 
-async def _connect(port: int) -> Client:
+async def connect(port: int) -> Client:
     _, client = await asyncio.get_running_loop().create_connection(Client, "127.0.0.1", port)
     return client
 
@@ -72,7 +77,7 @@ def post(path: str, body: bytes) -> bytes:
 
 async def _submit(port: int, request: bytes, count: int, connections: int) -> Loaded:
     loaded, left = Loaded(), iter(range(count))
-    clients = [await _connect(port) for _ in range(connections)]
+    clients = [await connect(port) for _ in range(connections)]
 
     async def work(client: Client) -> None:
         for _ in left:
@@ -110,7 +115,7 @@ def to_the_end(port: int, request: bytes, *, count: int, connections: int = 8) -
     async def run() -> Loaded:
         started = time.perf_counter()
         loaded = await _submit(port, request, count, connections)
-        client = await _connect(port)
+        client = await connect(port)
         for task_id in reversed(loaded.ids[-64:]):
             await _finish(client, task_id)
         loaded.seconds = time.perf_counter() - started
@@ -126,7 +131,7 @@ def one_by_one(port: int, request: bytes, *, count: int) -> Loaded:
 
     async def run() -> Loaded:
         loaded = Loaded()
-        client = await _connect(port)
+        client = await connect(port)
         begun = time.perf_counter()
         for _ in range(count):
             started = time.perf_counter()

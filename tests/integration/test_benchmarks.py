@@ -31,3 +31,20 @@ def test_an_unknown_measure_is_refused_with_the_known_ones() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "nonsense" in done.stderr
+
+
+def test_a_short_soak_samples_every_part_and_loses_no_task(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "soak", "--tasks", "150", "--every", "1", "--brief"]
+    command += ["--json", str(tmp_path / "soak.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "soak.json").read_text(encoding="utf-8"))
+    assert found["answers"]["201"] == 150
+    assert set(found["answers"]) == {"201"}
+    assert found["restarts"] == 0
+    assert found["ended"]["failed"] == 7
+    assert sum(found["ended"].values()) >= 150
+    for part in ("api", "worker", "sandbox", "beat", "flower", "redis", "start"):
+        assert all(sample[f"{part} pss"] > 0 for sample in found["samples"]), part
+    assert [sample["ended"] for sample in found["samples"]] == sorted(sample["ended"] for sample in found["samples"])
+    assert found["samples"][-1]["redis keys"] > 300
