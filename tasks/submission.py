@@ -89,8 +89,6 @@ class Submission(Fields):
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
 
 
-#: Fields that may also be null, which is the same as leaving them out.
-NULLABLE = frozenset(name for name, field in Submission.model_fields.items() if field.default is None)
 #: Which fields say when, by the type of task that has them.
 TIMING: Mapping[TaskType, tuple[str, ...]] = {
     TaskType.IMMEDIATE: (),
@@ -120,6 +118,9 @@ class Parser:
         self._settings = settings
         self._owners = {name: kind for kind in kinds.values() for name in _names(kind.Spec)}
         self._known = {*Submission.model_fields, *self._owners}
+        models: list[type[BaseModel]] = [Submission, *(kind.Spec for kind in kinds.values())]
+        #: Fields that may be null, which is the same as leaving them out.
+        self._optional = frozenset(name for model in models for name in _optional(model))
 
     def parse(self, body: Any, now: int, *, task_id: str | None = None) -> Accepted:
         """The task that `body` describes, as of `now` (ms). Raises InvalidTask with every problem found.
@@ -128,7 +129,7 @@ class Parser:
         """
         if not isinstance(body, dict):
             raise not_an_object()
-        body = {name: value for name, value in body.items() if value is not None or name not in NULLABLE}
+        body = {name: value for name, value in body.items() if value is not None or name not in self._optional}
         problems = list(unknown_fields(body, self._known))
         kind = self._kind(body, problems)
         fields = {name: value for name, value in body.items() if name in Submission.model_fields}
@@ -241,6 +242,13 @@ def unknown_fields(body: Mapping[str, Any], known: Collection[str]) -> Iterator[
 
 def _names(model: type[BaseModel]) -> set[str]:
     return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def _optional(model: type[BaseModel]) -> Iterator[str]:
+    """Names of the fields that may be left out, but for those to which null is a value like others."""
+    for name, field in model.model_fields.items():
+        if not field.is_required() and field.annotation is not Any:
+            yield field.alias or name
 
 
 def _unset_json(spec: BaseModel) -> set[str]:

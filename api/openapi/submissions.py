@@ -82,7 +82,7 @@ def _one(base: Schema, spec: Schema, task_type: TaskType, way: str | None, title
     return {
         "type": "object",
         "description": title,
-        "properties": properties,
+        "properties": {name: field if name in needed else _or_null(field) for name, field in properties.items()},
         "patternProperties": {f"^({'|'.join(sorted(left_out))})$": {"type": "null"}},
         "required": needed,
         "additionalProperties": False,
