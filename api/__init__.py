@@ -80,11 +80,14 @@ def create_app(
 
     `leaving` says whether the process is about to end.
     """
-    seats = Seats(settings.api_threads // 2, leaving=leaving)
+    total = settings.api_threads // 2
+    each = max(1, total // 2) if settings.auth_is_required else total
+    seats = Seats(total, each=each, leaving=leaving)
     app = Flask("api", static_folder=None)
     app.json = Utf8Json(app)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, DEBUG=False, PROPAGATE_EXCEPTIONS=False)
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
     app.before_request(_name_request)
     app.after_request(_dress)
     errors.register(app)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response, request
 
+from api import identity
 from api.errors import BadRequest
 from api.openapi import Answer, Operation, Parameter, describe
 from api.seats import Seats
@@ -57,17 +58,18 @@ def blueprint(manager: TaskManager, seats: Seats) -> Blueprint:
         if request.method == "HEAD":
             manager.follow(task_id, start, leaving=seats.leaving)
             return _dressed(Response())
-        seats.take()
+        name = identity.current().name
+        seats.take(name)
         try:
             follower = manager.follow(task_id, start, leaving=seats.leaving)
         except BaseException:
-            seats.give()
+            seats.give(name)
             raise
         if start.ended:
-            seats.give()
+            seats.give(name)
             return Response(status=204)
         response = _dressed(Response(_told(follower)))
-        response.call_on_close(seats.give)
+        response.call_on_close(lambda: seats.give(name))
         return response
 
     return routes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 from tasks.errors import TooMuch
@@ -14,21 +15,30 @@ RETRY_AFTER = 5
 class Seats:
     """Counts those who wait, for news of a task or for its end, in one process."""
 
-    def __init__(self, total: int, *, leaving: Callable[[], bool]) -> None:
-        """`leaving` says whether the process is about to end, and everybody has to go."""
-        self._free = threading.BoundedSemaphore(total)
+    def __init__(self, total: int, *, each: int, leaving: Callable[[], bool]) -> None:
+        """`each` is how many one user may have; `leaving` says whether the process is about to end: all have to go."""
+        self._total, self._each = total, each
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
         self.leaving = leaving
 
-    def try_take(self) -> bool:
-        """Take one if there is one."""
-        return self._free.acquire(blocking=False)
+    def try_take(self, name: str) -> bool:
+        """Take one for a user if there is one."""
+        with self._lock:
+            if self._taken.total() >= self._total or self._taken[name] >= self._each:
+                return False
+            self._taken[name] += 1
+            return True
 
-    def take(self) -> None:
-        """Take one. Raises TooMuch."""
-        if not self.try_take():
+    def take(self, name: str) -> None:
+        """Take one for a user. Raises TooMuch."""
+        if not self.try_take(name):
             text = "Too many clients follow tasks already; poll the task, or try again later."
             raise TooMuch(text, code="too_many_streams", retry_after=RETRY_AFTER)
 
-    def give(self) -> None:
+    def give(self, name: str) -> None:
         """Give one back."""
-        self._free.release()
+        with self._lock:
+            self._taken[name] -= 1
+            if not self._taken[name]:
+                del self._taken[name]

@@ -7,6 +7,7 @@ import contextlib
 from flask import request
 from werkzeug.http import parse_dict_header
 
+from api import identity
 from api.openapi import Parameter
 from api.seats import Seats
 from tasks import moment
@@ -47,13 +48,13 @@ def _is_later(task: Task, seconds: int) -> bool:
 
 def until_ended(manager: TaskManager, seats: Seats, task: Task) -> tuple[Task, str | None]:
     """The task, once it has ended if that is preferred, and the preference that was followed."""
-    seconds = preferred()
-    if seconds is None or _is_later(task, seconds) or not seats.try_take():
+    seconds, name = preferred(), identity.current().name
+    if seconds is None or _is_later(task, seconds) or not seats.try_take(name):
         return task, None
     try:
         # It is stored, whatever becomes of the wait.
         with contextlib.suppress(StoreUnavailable):
             task = manager.await_end(task, seconds, leaving=seats.leaving)
     finally:
-        seats.give()
+        seats.give(name)
     return task, f"wait={seconds}"
