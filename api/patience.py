@@ -16,6 +16,11 @@ from functools import partial
 from typing import Any
 
 from gunicorn.http import get_parser
+from gunicorn.http.errors import (
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+)
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from api.framing import Ambiguous, Arrival
@@ -25,6 +30,11 @@ MOST_HELD = 134_217_728
 PIECE = 65_536
 #: Open files of the process besides connections.
 OTHER_FILES = 200
+CODES = {408: "request_timeout", 413: "body_too_large", 414: "uri_too_long", 431: "headers_too_large"}
+#: What gunicorn cannot read, where it is not simply a bad request.
+UNREADABLE = {LimitRequestLine: 414, LimitRequestHeaders: 431}
+#: What gunicorn cannot send, for our own sake.
+OUR_FAULT = frozenset({"InvalidResponseHeader", "InvalidResponseHeaderName"})
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -56,6 +66,16 @@ class PatientWorker(ThreadWorker):
         """Told to end at once (SIGINT, SIGQUIT)."""
         self.leaving.set()
         super().handle_quit(sig, frame)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Say as a problem what gunicorn says in HTML: why it cannot read a request."""
+        if not isinstance(exc, ParseException) or type(exc).__name__ in OUR_FAULT:
+            super().handle_error(req, client, addr, exc)
+            return
+        self.log.warning("unreadable request from %s: %s", addr[0] if addr else "?", type(exc).__name__)
+        status = next((status for kind, status in UNREADABLE.items() if isinstance(exc, kind)), 400)
+        with contextlib.suppress(OSError):
+            client.sendall(_problem(status))
 
     def accept(self, listener: Any) -> None:
         """Accept a connection; where there are too many, the one that is waited for longest makes room."""
@@ -180,7 +200,7 @@ def _files() -> int:
 
 
 def _problem(status: int) -> bytes:
-    code = {408: "request_timeout", 413: "body_too_large", 431: "headers_too_large"}.get(status, "bad_request")
+    code = CODES.get(status, "bad_request")
     phrase = http.HTTPStatus(status).phrase
     told = {"type": f"urn:tms:problem:{code}", "title": phrase, "status": status, "detail": f"{phrase}.", "code": code}
     body = json.dumps({**told, "request_id": None}).encode()
