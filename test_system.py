@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import threading
 import time
@@ -314,10 +315,14 @@ def check_all(service: _Checks) -> bool:
     return all(passed)
 
 
+def _address() -> str:
+    return f"http://localhost:{os.environ.get('API_PORT') or 5000}"
+
+
 def main() -> int:
     """Check the service that the command line names; the exit code."""
     parser = argparse.ArgumentParser(description="Checks a running service from outside; starts nothing.")
-    parser.add_argument("--url", default="http://localhost:5000", help="where the service answers (%(default)s)")
+    parser.add_argument("--url", default=_address(), help="where the service answers (%(default)s)")
     parser.add_argument("--token", help="access token, where the service wants one")
     parser.add_argument("--timeout", type=float, default=30, help="longest wait, in seconds (%(default)s)")
     options = parser.parse_args()
@@ -325,7 +330,8 @@ def main() -> int:
     try:
         good = check_all(service)
     except (requests.ConnectionError, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
-        print(f"Nothing answers at {service.url}. Start the service first: make start (or: python start.py)")
+        print(f"Nothing answers at {service.url}. Start the service first: make start (or: python start.py).")
+        print("Where it answers elsewhere, say so: --url http://HOST:PORT, or API_PORT.")
     except Denied:
         print(f"{service.url} wants a valid token: get one at POST /api/auth/login and give it with --token.")
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ from access.passwords import Passwords
 from access.users import Users
 from config.settings import InvalidSettings, load
 from tasks.errors import ServiceError, StoreUnavailable
+from tasks.principal import Role
 from tasks.store import Store
 from tasks.store.accounts import Accounts
 
@@ -26,7 +27,7 @@ def create_admin(name: str | None) -> int:
         return _refuse("The two were not the same.")
     store = Store(settings.redis_address, timeout=5)
     try:
-        Users(Accounts(store.connection), settings, Passwords()).set_admin(name, password)
+        was = Users(Accounts(store.connection), settings, Passwords()).set_admin(name, password)
     except InvalidAccount as error:
         return _refuse("\n".join(f"The {each.pointer[1:]} {each.message}" for each in error.problems))
     except StoreUnavailable as error:
@@ -35,7 +36,8 @@ def create_admin(name: str | None) -> int:
         return _refuse(error.message)
     finally:
         store.close()
-    print(f"{name.lower()} is an administrator and can log in at /api/auth/login.")
+    before = f", {was} before," if was and was is not Role.ADMIN else ""
+    print(f"{name.lower()}{before} is an administrator and can log in at /api/auth/login.")
     return 0
 
 

@@ -82,13 +82,18 @@ class Users:
         log.info("user %s created: %s", name, role)
         return self.get(name)
 
-    def set_admin(self, name: str, password: str) -> None:
-        """Make `name` an administrator with this password, whether or not he exists. Raises InvalidAccount."""
+    def set_admin(self, name: str, password: str) -> Role | None:
+        """Make `name` an administrator with this password; the role he had, None where he is new.
+
+        Raises InvalidAccount.
+        """
         name = name.lower()
-        if self._accounts.user(name) is None:
+        found = self._accounts.user(name)
+        if found is None:
             self.create(name, password, Role.ADMIN)
-            return
+            return None
         self.change(name, role=Role.ADMIN, password=password, disabled=False)
+        return found[0].role
 
     def get(self, name: str) -> User:
         """One user. Raises AccountNotFound."""

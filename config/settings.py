@@ -379,6 +379,13 @@ def _open(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
+#: What pydantic says in its own words.
+PLAINER = {
+    "bool_parsing": "must be true or false.",
+    "string_pattern_mismatch": "does not have the form that it must have; docs/reference/settings.md shows it.",
+}
+
+
 def load(**over: Any) -> Settings:
     """The settings of this process, from the environment and the defaults above.
 
@@ -395,6 +402,7 @@ def _explain(problem: Mapping[str, Any]) -> list[str]:
     message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:
         return [f"  {line}" for line in message.splitlines()]
+    message = PLAINER.get(problem["type"], message)
     place = "".join(f"[{part}]" for part in problem["loc"][1:])
     name = str(problem["loc"][0]).upper() + ("_FILE" if problem["type"] == UNREADABLE else "")
     return [f"  {name}{place}: {message}"]

@@ -202,7 +202,9 @@ class Worker:
             next_kind="" if self._draining.is_set() else claim.kind,
         )
         if recorded:
-            level = logging.INFO if status is Status.SUCCEEDED else logging.WARNING
+            if isinstance(outcome, Failed) and outcome.code == "stopped":
+                status, reason = Status.STOPPED, ""
+            level = logging.INFO if status in (Status.SUCCEEDED, Status.STOPPED) else logging.WARNING
             after = "" if again is None else f", again in {again / 1000:g} s"
             log.log(level, "task run %s %s%s%s", claim.run_id, status, f": {reason}" if reason else "", after)
         return recorded, following

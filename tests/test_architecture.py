@@ -113,6 +113,7 @@ def test_the_environment_is_read_in_few_places() -> None:
         "config/secret_files.py",
         "config/settings.py",
         "start.py",
+        "test_system.py",
     }
 
 

@@ -36,7 +36,7 @@ def told_failure(told: Any, source: str) -> Failed:
     except (TypeError, KeyError, IndexError, ValueError):
         raise Violation from None
     if code == "memory_limit":
-        message = "The run needed more memory than it may have."
+        message = "The run needed more memory than it may have: `limits.memory_mb` of the task, or SANDBOX_MEMORY_MB."
     return Failed(code=code, message=message, traceback=trace, line=line)
 
 

@@ -45,7 +45,8 @@ def test_an_administrator_is_made_and_given_a_new_password(tmp_path: Path, port:
         assert users.check("olga", "a long pass phrase")[0].role is Role.ADMIN
         accounts.create_user("otto", Role.ADMIN, "x")
         accounts.change_user("olga", role=Role.VIEWER, disabled=True)
-        assert run(tmp_path, port, "another long pass phrase\r\n", "olga")[0] == 0
+        again = run(tmp_path, port, "another long pass phrase\r\n", "olga")
+        assert again[:2] == (0, "olga, viewer before, is an administrator and can log in at /api/auth/login.\n")
         assert users.check("olga", "another long pass phrase")[0].role is Role.ADMIN
         assert run(tmp_path, port, "short\n", "olga")[::2] == (1, "The password must have at least 12 characters.\n")
         assert run(tmp_path, port, "a long pass phrase", "a b")[0] == 1
