@@ -20,6 +20,8 @@ LOOK_LATER = 5.0
 SLOW = 30.0
 #: Times a part may fall before it was ever ready, until the whole start counts as failed.
 MOST_FALLS = 3
+#: Seconds in which a part ends that has nothing left to do; after them its time limit is told.
+SOON_ENDED = 2.0
 #: Seconds that the first part still gets when somebody is in a hurry, so that it can write down what it holds.
 HURRIED_GRACE = 5.0
 
@@ -117,8 +119,13 @@ class Supervisor:
         end_strays(frozenset())
 
     def _await_end(self, service: Service, asked: int, started: float) -> None:
+        tell_at: float | None = started + SOON_ENDED
         while not service.has_ended():
-            left = started + self._grace(service, self._signals.requests - asked) - time.monotonic()
+            hurry = self._signals.requests - asked
+            left = started + self._grace(service, hurry) - time.monotonic()
+            if tell_at is not None and time.monotonic() >= tell_at:
+                tell_at = None
+                self._tell_waiting(service, left, hurry)
             if left <= 0:
                 service.kill()
                 self._console.say(f"{service.plan.name:<9} killed: it did not end in time")
@@ -127,6 +134,10 @@ class Supervisor:
             self._signals.wait(min(left, LOOK_SOON))
         self._console.say(f"{service.plan.name:<9} stopped")
         log.info("%s stopped", service.plan.name)
+
+    def _tell_waiting(self, service: Service, left: float, hurry: int) -> None:
+        if hurry <= 0 and left > 0:
+            self._console.say(f"{service.plan.name:<9} ending  it has {left:.0f} s; Ctrl-C again kills it")
 
     def _grace(self, service: Service, hurry: int) -> float:
         if hurry <= 0:

@@ -299,7 +299,8 @@ class Worker:
 
     def _wind_down(self) -> None:
         if self._works:
-            log.warning("worker %s stops; %d runs have %g s", self.name, len(self._works), self._settings.grace_seconds)
+            grace = self._settings.grace_seconds
+            log.warning("worker %s stops; runs: %d, given %g s", self.name, len(self._works), grace)
         while self._works and not self._grace_is_over:
             time.sleep(0.05)
         for work in list(self._works.values()):

@@ -67,6 +67,19 @@ def test_ctrl_c_in_the_terminal_ends_everything_with_exit_code_0(started: Starte
     assert gone(family)
 
 
+def test_what_is_waited_for_at_the_end_is_told_and_a_second_ctrl_c_kills_it(started: Started) -> None:
+    started.begin()
+    task = started.code("def f():\n    while True:\n        pass\n", timeout=50)
+    started.running(task["id"])
+    family = started.family()
+    assert started.starter is not None
+    started.starter.send_signal(signal.SIGINT)
+    pattern = r"^(?:\S+  )?worker(?:-2)? +ending +it has \d+ s; Ctrl-C again kills it$"
+    wait_for("its time limit", lambda: re.search(pattern, started.output, re.MULTILINE))
+    assert started.signal(signal.SIGINT, seconds=8) == 0
+    assert gone(family)
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("name", ["worker", "worker-2", "api", "redis", "beat", "flower"])
 def test_a_part_that_is_killed_is_started_again_and_no_task_is_lost(started: Started, name: str) -> None:
