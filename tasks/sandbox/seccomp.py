@@ -74,29 +74,90 @@ def _giving_back() -> list[Instruction]:
     ]
 
 
-def program(architecture: Architecture) -> bytes:
-    """The filter for one architecture as an array of `struct sock_filter`."""
+#: System calls that are decided by their arguments.
+BODIES: dict[str, list[Instruction]] = {
+    "read": _only_on_channel(),
+    "write": _only_on_channel(),
+    "mmap": _no_execution(*_anonymous_only()),
+    "mprotect": _no_execution(),
+    "madvise": _giving_back(),
+}
+
+
+class _Labelled:
+    """Instructions of which some lead to labels; always forward, as BPF wants it."""
+
+    def __init__(self) -> None:
+        self._code: list[tuple[int, int | str, int | str, int]] = []
+        self._places: dict[str, int] = {}
+
+    def label(self, name: str) -> None:
+        """What comes next can be led to by `name`."""
+        self._places[name] = len(self._code)
+
+    def add(self, code: int, yes: int | str, no: int | str, value: int) -> None:
+        """An instruction; `yes` and `no` are labels, or numbers of instructions to leave out."""
+        self._code.append((code, yes, no, value))
+
+    def packed(self) -> bytes:
+        """The array of `struct sock_filter`. Raises struct.error for a label that is more than 255 away."""
+        return b"".join(
+            struct.pack("=HBBI", code, self._distance(at, yes), self._distance(at, no), value)
+            for at, (code, yes, no, value) in enumerate(self._code)
+        )
+
+    def _distance(self, at: int, target: int | str) -> int:
+        return target if isinstance(target, int) else self._places[target] - at - 1
+
+
+def _spans(architecture: Architecture) -> list[tuple[int, str]]:
+    """First number of each span of system calls that are decided alike, and the label of what decides."""
     numbers = architecture.numbers
-    code: list[Instruction] = [
-        (LOAD_WORD, 0, 0, ARCH_AT),
-        (JUMP_EQUAL, 1, 0, architecture.audit),
-        _answer(KILL_PROCESS),
-        (LOAD_WORD, 0, 0, NUMBER_AT),
-    ]
+    decided = {numbers[name]: name for name in BODIES}
+    for label, names in (("allow", FREE), ("refuse", REFUSED)):
+        decided |= {numbers[name]: label for name in names if name in numbers}
+    spans: list[tuple[int, str]] = []
+    for number in range(max(decided) + 2):
+        label = decided.get(number, "kill")
+        if not spans or spans[-1][1] != label:
+            spans.append((number, label))
+    return spans
+
+
+def _halve(spans: list[tuple[int, str]], tests: list[tuple[str, int, str, str]]) -> str:
+    """Adds the tests that find the right one of `spans`, and returns the label of the first."""
+    if len(spans) == 1:
+        return spans[0][1]
+    (first, _), (middle, _), half = spans[0], spans[len(spans) // 2], len(spans) // 2
+    name, place = f"{first} or more, {len(spans)} spans", len(tests)
+    below = _halve(spans[:half], tests)
+    above = _halve(spans[half:], tests)
+    tests.insert(place, (name, middle, above, below))
+    return name
+
+
+def program(architecture: Architecture) -> bytes:
+    """The filter for one architecture as an array of `struct sock_filter`.
+
+    The number is searched by halves: the kernel tries each system call there is when a filter is put in force
+    (kernel/seccomp.c, seccomp_cache_prepare), and every child would pay for a long row of comparisons.
+    """
+    code = _Labelled()
+    code.add(LOAD_WORD, 0, 0, ARCH_AT)
+    code.add(JUMP_EQUAL, 0, "kill", architecture.audit)
+    code.add(LOAD_WORD, 0, 0, NUMBER_AT)
     if architecture.foreign_from is not None:
-        code += [(JUMP_AT_LEAST, 0, 1, architecture.foreign_from), _answer(KILL_PROCESS)]
-    guarded = {
-        "read": _only_on_channel(),
-        "write": _only_on_channel(),
-        "mmap": _no_execution(*_anonymous_only()),
-        "mprotect": _no_execution(),
-        "madvise": _giving_back(),
-    }
-    for name, body in guarded.items():
-        code += [(JUMP_EQUAL, 0, len(body), numbers[name]), *body]
-    for action, names in ((ALLOW, FREE), (REFUSE, REFUSED)):
-        for name in names:
-            if name in numbers:
-                code += [(JUMP_EQUAL, 0, 1, numbers[name]), _answer(action)]
-    code.append(_answer(KILL_PROCESS))
-    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+        code.add(JUMP_AT_LEAST, "kill", 0, architecture.foreign_from)
+    tests: list[tuple[str, int, str, str]] = []
+    _halve(_spans(architecture), tests)
+    for name, number, above, below in tests:
+        code.label(name)
+        code.add(JUMP_AT_LEAST, above, below, number)
+    for name, body in BODIES.items():
+        code.label(name)
+        for instruction in body:
+            code.add(*instruction)
+    for name, action in (("allow", ALLOW), ("refuse", REFUSE), ("kill", KILL_PROCESS)):
+        code.label(name)
+        code.add(*_answer(action))
+    return code.packed()

@@ -15,16 +15,22 @@ GUARDED = {"read", "write", "mmap", "mprotect", "madvise"}
 
 def decide(program: bytes, audit: int, number: int, *arguments: int) -> int:
     """What the kernel would answer."""
+    return walk(program, audit, number, *arguments)[0]
+
+
+def walk(program: bytes, audit: int, number: int, *arguments: int) -> tuple[int, int]:
+    """What the kernel would answer, and after how many instructions."""
     padded = [*arguments, 0, 0, 0, 0, 0, 0][:6]
     data = struct.pack("=IIQ6Q", number, audit, 0, *padded)
-    at = accumulator = 0
+    at = accumulator = steps = 0
     while True:
+        steps += 1
         code, yes, no, value = struct.unpack_from("=HBBI", program, at * 8)
         at += 1
         if code == seccomp.LOAD_WORD:
             (accumulator,) = struct.unpack_from("=I", data, value)
         elif code == seccomp.RETURN:
-            return int(value)
+            return int(value), steps
         elif code == seccomp.JUMP_EQUAL:
             at += yes if accumulator == value else no
         elif code == seccomp.JUMP_AT_LEAST:
@@ -97,3 +103,10 @@ def test_the_x32_numbers_are_killed() -> None:
     program = seccomp.program(X86_64)
     for name, number in X86_64.numbers.items():
         assert decide(program, X86_64.audit, number | 0x40000000) == seccomp.KILL_PROCESS, name
+
+
+@BOTH
+def test_no_call_is_decided_by_a_long_row_of_comparisons(machine: Architecture) -> None:
+    # The kernel decides every number once for each child, when the filter is put in force.
+    program = seccomp.program(machine)
+    assert max(walk(program, machine.audit, number)[1] for number in range(1024)) < 20
