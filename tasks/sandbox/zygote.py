@@ -21,6 +21,7 @@ from typing import Any
 from tasks.sandbox import wire
 from tasks.sandbox.child import Child
 from tasks.sandbox.facades import UnknownModule
+from tasks.sandbox.forking import fork
 from tasks.sandbox.harden import Hardening, HardeningFailed
 from tasks.sandbox.namespace import Namespace
 from tasks.sandbox.wire import Budget
@@ -81,7 +82,7 @@ class Zygote:
         host_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._serial += 1
         try:
-            pid = os.fork()
+            pid = fork()
         except OSError:
             host_end.close()
             child_end.close()
@@ -144,7 +145,7 @@ def _prepare(memory_mb: int, cpu_seconds: int, extra_modules: Sequence[str]) -> 
 def _probe(child: Child) -> dict[str, Any]:
     """Harden one child for trial and hear from it which layers are in force."""
     reading, writing = os.pipe()
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         child.try_layers(writing)
     os.close(writing)
