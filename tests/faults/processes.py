@@ -34,18 +34,6 @@ class Processes(Service, Stage):
         self.revive("beat2")
         wait_for("the sink", self.effects_known)
 
-    def revive(self, name: str) -> None:
-        """Start a process again, without waiting until it is ready."""
-        with (self.folder / f"{name}.out").open("ab") as out:
-            self.processes[name] = subprocess.Popen(
-                self.commands[name],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
     def slay(self, name: str, sign: signal.Signals = signal.SIGKILL) -> None:
         """End a process, with its children where it is the API, and start it again."""
         process = self.processes[name]

