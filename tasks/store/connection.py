@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import redis
@@ -43,18 +46,60 @@ class Connection:
             # Never on a timeout: the caller's patience is `timeout`.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
-        self._scripts: dict[str, Any] = {}
+        self._free: list[Any] = []
+        self._pid = os.getpid()
 
     def run(self, script: str, *arguments: str | int | float) -> Any:
         """What the script answers. Raises StoreUnavailable."""
-        loaded = self._scripts.get(script)
-        if loaded is None:
-            loaded = self._scripts[script] = self._redis.register_script(scripts.text(script))
-        return self.guard(lambda: loaded(keys=[PREFIX], args=arguments))
+        return self.guard(lambda: self._run(script, arguments))
+
+    def _run(self, script: str, arguments: tuple[str | int | float, ...]) -> Any:
+        text, digest = _script(script)
+        try:
+            return self._ask("EVALSHA", digest, 1, PREFIX, *arguments)
+        except exceptions.NoScriptError:
+            return self._ask("EVAL", text, 1, PREFIX, *arguments)
 
     def command(self, *words: str | int | float) -> Any:
         """What a single command answers. Raises StoreUnavailable."""
-        return self.guard(lambda: self._redis.execute_command(*words))  # type: ignore[no-untyped-call]
+        return self.guard(lambda: self._told(words))
+
+    def _told(self, words: tuple[str | int | float, ...]) -> Any:
+        answer = self._ask(*words)
+        understand = self._redis.response_callbacks.get(words[0])  # type: ignore[no-untyped-call]
+        return understand(answer) if understand else answer
+
+    def _ask(self, *words: str | int | float) -> Any:
+        """Send a command over a connection that nobody else uses meanwhile, and read the answer.
+
+        redis-py looks at a connection before each command, counts, times and tells what it does: half of what a command
+        costs. What is broken shows when it is used, and is opened again once.
+        """
+        connection = self._take()
+
+        def ask() -> Any:
+            if not connection.is_connected:
+                connection.connect()  # sending would do that too, but without asking Sentinels for the master
+            connection.send_command(*words)
+            return connection.read_response()
+
+        try:
+            return connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
+        except exceptions.ResponseError:
+            raise
+        except BaseException:
+            connection.disconnect()  # an answer may still be on its way
+            raise
+        finally:
+            self._free.append(connection)
+
+    def _take(self) -> Any:
+        if self._pid != os.getpid():
+            self._free, self._pid = [], os.getpid()  # those of the parent are the parent's
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self._redis.connection_pool.get_connection()
 
     @staticmethod
     def guard(call: Callable[[], Any]) -> Any:
@@ -83,3 +128,10 @@ class Connection:
 
 #: In front of every key. The braces are a hash tag: all keys share one slot of a Redis cluster.
 PREFIX = "{tms}:"
+
+
+@cache
+def _script(name: str) -> tuple[str, str]:
+    """The text of a script, and what Redis calls it by."""
+    text = scripts.text(name)
+    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

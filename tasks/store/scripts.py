@@ -4,12 +4,14 @@ A script's first line says what Redis lets it do while it is full (https://redis
 `#!lua` alone is refused whole, `allow-oom` works on, `no-writes` only reads. Without that
 line Redis would refuse a full server's script at its first command that needs memory, half done.
 
-Scripts about users, sessions and API keys come after accounts.lua instead; a few need nothing before them.
+Scripts about users, sessions and API keys come after accounts.lua instead; a few need nothing before them. Of what
+stands before it a script gets only what it uses, for all of it is made anew with each call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +25,7 @@ FOLDER = Path(__file__).parent
 def text(name: str) -> str:
     """The whole source of the script `name`. Raises FileNotFoundError where there is none."""
     flags, _, body = (FOLDER / f"{name}.lua").read_text("utf-8").partition("\n")
-    return "\n".join((flags, *_before(name), body))
+    return "\n".join((flags, *_used("\n".join(_before(name)), body), body))
 
 
 #: Beginnings of the names of scripts that come after accounts.lua.
@@ -37,6 +39,32 @@ def _before(name: str) -> tuple[str, ...]:
     if name.startswith(ABOUT_ACCOUNTS):
         return ((FOLDER / "accounts.lua").read_text("utf-8"),)
     return moves(), (FOLDER / "records.lua").read_text("utf-8")
+
+
+#: What a line at the left margin begins to define.
+_DEFINITION = re.compile(r"^(?:local )?(?:function )?(\w+)(?=\(| = |$)", re.MULTILINE)
+_WORD = re.compile(r"\w+")
+
+
+def _definitions(text: str) -> Iterator[tuple[str, str]]:
+    """What `text` defines: name and Lua text, in order, without comments. A name may be declared first."""
+    plain = re.sub(r"^--.*\n", "", text, flags=re.MULTILINE)
+    starts = [found for found in _DEFINITION.finditer(plain) if found[1] != "end"]
+    ends = [*(each.start() for each in starts[1:]), len(plain)]
+    for found, end in zip(starts, ends, strict=False):
+        yield found[1], plain[found.start() : end].rstrip()
+
+
+def _used(before: str, body: str) -> list[str]:
+    """Of the definitions in `before` those that `body` uses, itself or through others."""
+    defined = list(_definitions(before))
+    used: set[str] = set()
+    wanted = set(_WORD.findall(body))
+    while wanted:
+        used |= wanted
+        found = [text for name, text in defined if name in wanted]
+        wanted = {word for text in found for word in _WORD.findall(text)} - used
+    return [text for name, text in defined if name in used]
 
 
 def moves() -> str:

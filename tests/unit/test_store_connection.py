@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -203,3 +205,35 @@ def test_as_many_threads_as_there_are_slots_use_the_store_at_once(store: Store) 
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_connection_is_used_again_and_by_one_caller_at_a_time(own: Valkey) -> None:
+    patient = Store(own.url, timeout=5)
+    for _ in range(20):
+        submit(patient)
+    with client_of(own.url) as client:
+        assert len(client.client_list()) == 2
+        waiting = threading.Thread(target=patient.await_wake, args=(0.5,))
+        waiting.start()
+        deadline = time.monotonic() + 10
+        while not client.info("clients")["blocked_clients"] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        submit(patient)
+        assert len(client.client_list()) == 3
+        waiting.join()
+        submit(patient)
+        assert len(client.client_list()) == 3
+    patient.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_leaves_the_connections_of_its_parent_alone(own: Valkey, own_store: Store) -> None:
+    task = submit(own_store)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            code = 0 if all(own_store.get(task.id).id == task.id for _ in range(50)) else 1
+        os._exit(code)
+    assert all(own_store.get(task.id).id == task.id for _ in range(50))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
