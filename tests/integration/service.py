@@ -156,7 +156,7 @@ class Service(Client):
     def _redis_answers(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.redis_port), 1) as probe:
             probe.sendall(b"PING\r\n")
-            return probe.recv(16).startswith(b"+PONG")
+            return probe.recv(16).startswith((b"+PONG", b"-NOAUTH"))
         return False
 
     def _ready(self, names: tuple[str, ...]) -> bool:
