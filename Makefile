@@ -34,8 +34,9 @@ test: install-dev ## Install what is missing, then run all tests (make test ARGS
 containers: install-dev ## Try the image and docker-compose.yml on this machine's Docker engine
 	@$(PY) -m pytest -m containers tests/containers $(ARGS)
 
-faults: install-dev ## Break a running service for MINUTES (20) in the order of SEED (1); the report is var/faults.md
-	@$(PY) -m tests.faults.campaign --minutes $(or $(MINUTES),20) --seed $(or $(SEED),1) $(ARGS)
+faults: install-dev ## Break a service for MINUTES (20) in the order of SEED (1): STAGE=processes, compose, machines
+	@$(PY) -m tests.faults.campaign --stage $(or $(STAGE),processes) --minutes $(or $(MINUTES),20) \
+	  --seed $(or $(SEED),1) $(ARGS)
 
 check: install-dev ## Lint, format, types, architecture, documents, Dockerfile
 	$(PY) -m ruff check .

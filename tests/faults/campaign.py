@@ -18,6 +18,8 @@ from pathlib import Path
 import requests
 
 from tests.faults import schedules
+from tests.faults.container_mischief import CONTAINER_FAULTS
+from tests.faults.deployment import Deployment
 from tests.faults.load import QUICK, Load
 from tests.faults.mischief import FAULTS, Fault
 from tests.faults.processes import Processes
@@ -25,7 +27,10 @@ from tests.faults.stage import Stage
 from tests.faults.verdict import Verdict
 
 #: Each form of the service with what may be done to it.
-STAGES: dict[str, tuple[Callable[[Path], Stage], Mapping[Fault, int]]] = {"processes": (Processes, FAULTS)}
+STAGES: dict[str, tuple[Callable[[Path], Stage], Mapping[Fault, int]]] = {
+    "processes": (Processes, FAULTS),
+    "compose": (Deployment, CONTAINER_FAULTS),
+}
 #: Seconds in which everything must have ended once the last fault is over: a lease, a reap and the slowest retries.
 REST = 150
 #: Seconds after which a probe that still waits is given up and counts as that long.
@@ -122,12 +127,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=12, help="tasks submitted a second")
     parser.add_argument("--every", type=float, default=5, help="seconds between two faults")
-    parser.add_argument("--report", type=Path, default=Path("var/faults.md"))
+    parser.add_argument("--report", type=Path, help="default: var/faults.md, or var/faults-STAGE.md")
+    parser.add_argument("--logs", type=Path, help="folder in which what the processes said is kept")
     parser.add_argument("--stage", choices=STAGES, default="processes", help="what is broken")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         make, faults = STAGES[options.stage]
-        stage = make(Path(folder))
+        stage = make(_made(options.logs or Path(folder)))
         begun = time.monotonic()
         try:
             stage.open()
@@ -135,11 +141,21 @@ def main() -> int:
             verdict = campaign.run(options.minutes * 60, every=options.every)
         finally:
             stage.close()
-    report = verdict.report(campaign.load, seed=options.seed, minutes=(time.monotonic() - begun) / 60)
-    options.report.parent.mkdir(parents=True, exist_ok=True)
-    options.report.write_text(report, encoding="utf-8")
-    print(report)
+    told = verdict.report(
+        campaign.load, stage=options.stage, seed=options.seed, minutes=(time.monotonic() - begun) / 60
+    )
+    report = options.report or Path(
+        "var", "faults.md" if options.stage == "processes" else f"faults-{options.stage}.md"
+    )
+    _made(report.parent)
+    report.write_text(told, encoding="utf-8")
+    print(told)
     return 0 if verdict.clean else 1
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 if __name__ == "__main__":

@@ -18,15 +18,19 @@ BEATS = ("beat", "beat2")
 class Processes(Service, Stage):
     """Real processes, and the sink beside them."""
 
+    #: Where the sink listens.
+    SINK = "127.0.0.1"
+
     def __init__(self, folder: Path) -> None:
         # What is acknowledged must be on disk, or a killed Redis may take it along and be right to.
         super().__init__(folder, RUN_HISTORY="10000", GRACE_SECONDS="3", LOG_LEVEL="WARNING")
         always = ("always" if word == "everysec" else word for word in self.commands["redis"])
         self.commands = {**self.commands, "redis": tuple(always), "beat2": self.commands["beat"]}
+        self.redis_url = f"redis://127.0.0.1:{self.redis_port}/0"
         port = free_port()
         self.sink = f"http://127.0.0.1:{port}"
         self.counts = f"{self.sink}/counts"
-        self._sink = subprocess.Popen([sys.executable, "-m", "tests.faults.sink", str(port)], cwd=ROOT)
+        self._sink = subprocess.Popen([sys.executable, "-m", "tests.faults.sink", str(port), self.SINK], cwd=ROOT)
 
     def open(self) -> None:
         """Start everything."""

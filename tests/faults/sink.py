@@ -1,4 +1,4 @@
-"""An HTTP server in a process of its own that counts effects: `python -m tests.faults.sink PORT`.
+"""An HTTP server in a process of its own that counts effects: `python -m tests.faults.sink PORT [ADDRESS]`.
 
 /effect/{token} counts one and answers 200; /slow/{token} does after two seconds;
 /flaky/{token} answers 503 the first time. /counts says how often each token was counted, with which Idempotency-Key.
@@ -59,4 +59,5 @@ class Sink(http.server.ThreadingHTTPServer):
 
 
 if __name__ == "__main__":
-    Sink(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+    address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
+    Sink((address, int(sys.argv[1])), Handler).serve_forever()

@@ -15,10 +15,10 @@ from tests.integration.service import Client
 
 
 class Stage(Client):
-    """What every form has: an API, a Redis that listens on loopback, and a sink. Each says how they start and end."""
+    """What every form has: an API, a Redis within reach, and a sink. Each says how they start and end."""
 
     folder: Path
-    redis_port: int
+    redis_url: str
     #: The sink as workers call it, and as we ask it for its counts.
     sink: str
     counts: str
@@ -37,13 +37,13 @@ class Stage(Client):
 
     def redis(self, *words: str) -> str:
         """What Redis answers to one command, over a connection of its own."""
-        tool = [sys.executable, "-c", _ASK, str(self.redis_port), *words]
+        tool = [sys.executable, "-c", _ASK, self.redis_url, *words]
         return subprocess.run(tool, capture_output=True, text=True, timeout=20, check=False).stdout.strip()
 
     def ring(self, run_ids: list[str]) -> None:
         """Send bells as the service does."""
         folders = {"data_dir": self.folder / "var", "log_dir": self.folder / "logs"}
-        build(load(redis_host="127.0.0.1", redis_port=self.redis_port, **folders)).bell.ring(run_ids)
+        build(load(redis_url=self.redis_url, **folders)).bell.ring(run_ids)
 
     def effects_known(self) -> bool:
         """Whether the sink answers."""
@@ -59,7 +59,7 @@ class Stage(Client):
 
 _ASK = """
 import sys, redis
-client = redis.Redis(port=int(sys.argv[1]), decode_responses=True, socket_timeout=15)
+client = redis.Redis.from_url(sys.argv[1], decode_responses=True, socket_timeout=15)
 try:
     print(client.execute_command(*sys.argv[2:]))
 except redis.RedisError as error:

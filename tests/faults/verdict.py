@@ -56,11 +56,11 @@ class Verdict:
         if shown["status"] == "succeeded" and task.sort.startswith("code") and shown["result"] != task.token:
             self.lost.append(f"{task.id} ({task.sort}): its result is {shown['result']!r}")
 
-    def report(self, load: Load, *, seed: int, minutes: float) -> str:
+    def report(self, load: Load, *, seed: int, minutes: float, stage: str = "processes") -> str:
         """The report, as Markdown."""
         longest, after = max(self.recoveries, default=(0.0, "none"))
         lines = [
-            f"# Fault campaign, seed {seed}, {minutes:.1f} minutes",
+            f"# Fault campaign, {stage}, seed {seed}, {minutes:.1f} minutes",
             "",
             f"- faults injected: {sum(self.faults.values())}",
             f"- tasks accepted: {self.accepted}, and {self.occurrences} occurrences of schedules",
