@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import time
+from collections import defaultdict
 from typing import Any
 
 
@@ -15,6 +16,8 @@ class Sink(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.calls: list[str] = []
+        #: The Idempotency-Key of each call by its path, '' for none.
+        self.keys: dict[str, list[str]] = defaultdict(list)
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: Any) -> None:
@@ -25,6 +28,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         assert isinstance(self.server, Sink)
         self.server.calls.append(self.path)
+        self.server.keys[self.path].append(self.headers.get("Idempotency-Key", ""))
         time.sleep({"/slow": 3, "/hang": 30}.get(self.path[:5], 0))
         body = b'{"hello": "world"}'
         self.send_response(200)
