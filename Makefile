@@ -42,7 +42,7 @@ check: install-dev ## Lint, format, types, architecture, documents, Dockerfile
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest -q tests/test_architecture.py tests/test_docs.py
+	$(PY) -m pytest -q tests/test_architecture.py tests/test_docs.py tests/test_guarantees.py
 	$(VENV)/bin/hadolint Dockerfile
 
 format: install-dev ## Put the source into its one format

@@ -132,6 +132,18 @@ def test_a_zygote_that_is_killed_takes_its_children_along_and_is_replaced(watche
     wait_for("the end of all that were", lambda: not any(exists(pid) for pid in old), seconds=5)
 
 
+def test_a_run_whose_process_is_killed_is_tried_again_where_the_task_says_so(watched: Watched) -> None:
+    source = "def f():\n    n = 0\n    while n < 40_000_000: n += 1\n    return n"
+    once = watched.service.code(LOOP)
+    os.kill(watched.busy(), signal.SIGKILL)
+    assert watched.service.finished(once["id"])["error"]["code"] == "memory_limit"
+    again = watched.service.code(source, timeout=100, retry={"max": 1, "backoff": 0})
+    os.kill(watched.busy(), signal.SIGKILL)
+    ended = watched.service.finished(again["id"], seconds=100)
+    assert (ended["status"], ended["result"], ended["attempt"]) == ("succeeded", 40_000_000, 2)
+    watched.is_right()
+
+
 def test_a_zygote_that_is_killed_between_two_runs_is_noticed_by_nobody(watched: Watched) -> None:
     os.kill(watched.zygote, signal.SIGKILL)
     for _ in range(3):
