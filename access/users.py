@@ -67,14 +67,8 @@ class Users:
 
     def create(self, name: str, password: str, role: Role) -> User:
         """Add a user. Raises InvalidAccount, AccountConflict."""
-        problems = []
         name = name.lower()
-        if not _NAME.fullmatch(name) or name in principal.RESERVED_NAMES:
-            text = "must be 1 to 64 letters, digits and ._@- and not one of the service's own names."
-            problems.append(FieldProblem(pointer="/username", code="invalid", message=text))
-        if fault := password_fault(password, name):
-            problems.append(FieldProblem(pointer="/password", code="too_weak", message=fault))
-        if problems:
+        if problems := faults_of(name, password):
             raise InvalidAccount(problems)
         answer = self._accounts.create_user(name, role, self._passwords.hash(password))
         if answer != "created":
@@ -145,3 +139,14 @@ class Users:
         if answer == "last_admin":
             text = "This is the last administrator: make another one first."
             raise AccountConflict(text, code="last_admin")
+
+
+def faults_of(name: str, password: str) -> Sequence[FieldProblem]:
+    """All that stands in the way of a user of this name with this password."""
+    problems = []
+    if not _NAME.fullmatch(name.lower()) or name.lower() in principal.RESERVED_NAMES:
+        text = "must be 1 to 64 letters, digits and ._@- and not one of the service's own names."
+        problems.append(FieldProblem(pointer="/username", code="invalid", message=text))
+    if fault := password_fault(password, name):
+        problems.append(FieldProblem(pointer="/password", code="too_weak", message=fault))
+    return problems

@@ -27,6 +27,7 @@ from api import (
     health,
     idempotency,
     keys,
+    letter,
     metrics,
     runs,
     secrets,
@@ -86,14 +87,16 @@ def create_app(
     app = Flask("api", static_folder=None)
     app.json = Utf8Json(app)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, DEBUG=False, PROPAGATE_EXCEPTIONS=False)
-    app.url_map.strict_slashes = False
+    app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.before_request(_name_request)
     app.after_request(_dress)
     errors.register(app)
     app.url_map.converters["default"] = _PathPart
     _guard(app, settings, accounts)
+    letter.register(app)
     idempotency.register(app, manager)
+    app.register_blueprint(letter.blueprint())
     app.register_blueprint(tasks.blueprint(manager, kinds, seats))
     app.register_blueprint(batch.blueprint(manager))
     app.register_blueprint(transfer.blueprint(manager))

@@ -22,9 +22,10 @@ IF_MATCH = re.compile(r'"(\d{1,15})(?:\.[^"]*)?"')
 
 def read_json() -> Any:
     """The JSON body. Raises BadRequest: 415 for another content type, 400 where it is not JSON (RFC 8259)."""
-    if request.mimetype != "application/json":
-        raise BadRequest(415, "unsupported_media_type", "Send JSON, with the header Content-Type: application/json.")
+    _check_type()
     raw = request.get_data(cache=False)
+    if not raw:
+        raise BadRequest(400, "malformed_json", "The body is empty; send a JSON object.")
     try:
         text = raw.decode("utf-8")
         body = json.loads(text, parse_constant=_not_json, object_pairs_hook=_once)
@@ -42,6 +43,16 @@ def read_json() -> Any:
     except ValueError as error:
         raise BadRequest(400, "malformed_json", f"The body is not valid JSON: {_reason(error)}.") from None
     return body
+
+
+def _check_type() -> None:
+    """Raises BadRequest (415) for what is not plain JSON in UTF-8: RFC 8259 §8.1, RFC 9110 §8.4."""
+    if request.mimetype != "application/json":
+        raise BadRequest(415, "unsupported_media_type", "Send JSON, with the header Content-Type: application/json.")
+    if request.mimetype_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise BadRequest(415, "unsupported_media_type", "Send JSON in UTF-8; no other charset is taken.")
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
+        raise BadRequest(415, "unsupported_media_type", "Send the body as it is; no Content-Encoding is taken.")
 
 
 def _reason(error: ValueError) -> str:
@@ -83,7 +94,8 @@ class Query:
         known = list(self._most)
         for name, values in self._values.items():
             if name not in known:
-                self._wrong(name, "unknown_parameter", f"There is no such parameter; there are {', '.join(known)}.")
+                there = f"there are {', '.join(known)}" if known else "this call takes none"
+                self._wrong(name, "unknown_parameter", f"There is no such parameter; {there}.")
             elif len(values) > 1:
                 self._wrong(name, "repeated", "may be given only once.")
 

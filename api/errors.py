@@ -37,7 +37,7 @@ RETRY_AFTER = 2
 #: Codes and sentences for what Flask itself refuses.
 HTTP_CODES: dict[int, tuple[str, str]] = {
     400: ("bad_request", "The request cannot be read."),
-    404: ("path_not_found", "There is nothing at this path; see /api/health for a start."),
+    404: ("path_not_found", "There is nothing at this path; see /api/docs. No path ends with a slash."),
     405: ("method_not_allowed", "This path does not take this method; the Allow header lists those it does."),
     413: ("body_too_large", "The body is larger than this service accepts (the setting MAX_BODY_BYTES)."),
     415: ("unsupported_media_type", "Send JSON, with the header Content-Type: application/json."),

@@ -57,7 +57,7 @@ def blueprint(manager: TaskManager, seats: Seats) -> Blueprint:
         start = _start()
         if request.method == "HEAD":
             manager.follow(task_id, start, leaving=seats.leaving)
-            return _dressed(Response())
+            return _dressed(Response(iter(())))
         name = identity.current().name
         seats.take(name)
         try:

@@ -32,13 +32,23 @@ class Fields:
 
     def text(self, name: str, most: int, *, required: bool = True) -> str:
         """A string of 1 to `most` characters; empty where it is wrong or absent."""
-        value = self._given.get(name)
-        if value is None and not required and name not in self._given:
+        if name not in self._given:
+            if required:
+                self._missing(name)
             return ""
-        if isinstance(value, str) and 0 < len(value) <= most:
+        value = self._given[name]
+        if not isinstance(value, str):
+            self._wrong(name, f"must be a string of 1 to {most} characters.", "wrong_type")
+        elif not 0 < len(value) <= most:
+            self._wrong(name, f"must be 1 to {most} characters.", "too_large" if value else "too_small")
+        else:
             return value
-        self._wrong(name, f"must be a string of 1 to {most} characters.")
         return ""
+
+    def note(self, problems: Iterable[FieldProblem]) -> None:
+        """Add what somebody else found wrong, but for fields of which something has been said already."""
+        told = {each.pointer for each in self._problems}
+        self._problems += [each for each in problems if each.pointer not in told]
 
     def require(self, name: str, fine: bool, message: str) -> None:
         """Note that a field is wrong where it is not `fine`."""
@@ -55,7 +65,9 @@ class Fields:
     def word(self, name: str, choices: Iterable[str], default: str | None = None) -> str | None:
         """One of a few words; `default` where it was not sent, required where that is None."""
         known = [str(choice) for choice in choices]
-        if name not in self._given and default is not None:
+        if name not in self._given:
+            if default is None:
+                self._missing(name)
             return default
         value = self._given.get(name)
         if isinstance(value, str) and value in known:
@@ -68,7 +80,7 @@ class Fields:
         value = self._given.get(name)
         if isinstance(value, bool) or name not in self._given:
             return value
-        self._wrong(name, "must be true or false.")
+        self._wrong(name, "must be true or false.", "wrong_type")
         return None
 
     def moment(self, name: str) -> int | None:
@@ -90,8 +102,11 @@ class Fields:
         if self._problems:
             raise BadRequest(422, "invalid_body", "The body cannot be accepted.", tuple(self._problems))
 
-    def _wrong(self, name: str, message: str) -> None:
-        self._problems.append(FieldProblem(pointer=_pointer(name), code="invalid", message=message))
+    def _missing(self, name: str) -> None:
+        self._wrong(name, "is required.", "missing")
+
+    def _wrong(self, name: str, message: str, code: str = "invalid") -> None:
+        self._problems.append(FieldProblem(pointer=_pointer(name), code=code, message=message))
 
 
 def _pointer(name: str) -> str:

@@ -14,14 +14,18 @@ _END = b"\r\n\r\n"
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\x00]*?)[ \t]*")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(;[^\r\n\x00]{0,200})?\r\n")
 _LENGTH = re.compile(rb"\d{1,15}")
+_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e\x80-\xff]+ HTTP/(\d)\.(\d)")
+#: A name, an IPv4 address or an IPv6 one in brackets, and a port (RFC 3986 §3.2.2).
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::\d{0,5})?")
 
 
 class Ambiguous(Exception):
     """The request can be read in more than one way, or not at all; `status` is what it is answered with."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, detail: str = "") -> None:
         super().__init__(status)
         self.status = status
+        self.detail = detail
 
 
 class State(Enum):
@@ -67,7 +71,13 @@ class Arrival:
             return
         if end > MOST_HEAD:
             raise Ambiguous(431)
-        lengths, codings = self._framing(bytes(self.data[:end]).split(b"\r\n")[1:])
+        line, *fields = bytes(self.data[:end]).split(b"\r\n")
+        version = _version(line)
+        lengths, codings, hosts = self._framing(fields)
+        if len(hosts) > 1 or (not hosts and version > (1, 0)) or not all(map(_HOST.fullmatch, hosts)):
+            raise Ambiguous(400, "HTTP/1.1 wants one header Host, with a name or an address.")
+        # RFC 9110 §10.1.1: who speaks HTTP/1.0 does not know the interim answer.
+        self.waits = self.waits and version > (1, 0)
         self._at = end + len(_END)
         if len(lengths) + len(codings) > 1 or any(coding.lower() != b"chunked" for coding in codings):
             raise Ambiguous(400)
@@ -81,20 +91,18 @@ class Arrival:
         self._state = State.WHOLE if length > self._most_body else State.LENGTH
         self._at += length
 
-    def _framing(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-        lengths, codings = [], []
+    def _framing(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        found: dict[bytes, list[bytes]] = {b"content-length": [], b"transfer-encoding": [], b"host": []}
         for line in lines:
             field = _FIELD.fullmatch(line)
             if field is None:
                 raise Ambiguous(400)
             name, value = field[1].lower(), field[2]
-            if name == b"content-length":
-                lengths.append(value)
-            elif name == b"transfer-encoding":
-                codings.append(value)
+            if name in found:
+                found[name].append(value)
             elif name == b"expect":
                 self.waits = value.lower() == b"100-continue"
-        return lengths, codings
+        return found[b"content-length"], found[b"transfer-encoding"], found[b"host"]
 
     def _read_chunks(self) -> None:
         while True:
@@ -122,3 +130,14 @@ class Arrival:
             self._state = State.WHOLE
         elif len(self.data) >= self._at + 4:
             raise Ambiguous(400)
+
+
+def _version(line: bytes) -> tuple[int, int]:
+    """The version of HTTP that a request line names. Raises Ambiguous: 400 for no such line, 505 for one not of 1.x."""
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise Ambiguous(400, "The first line is no request of HTTP.")
+    version = (int(found[1]), int(found[2]))
+    if version[0] != 1:
+        raise Ambiguous(505, "This service speaks HTTP/1.1.")
+    return version

@@ -10,7 +10,7 @@ from tasks.errors import NotAllowed
 from tasks.principal import ANONYMOUS, Principal
 
 #: What is answered to everybody, by endpoint or blueprint. Everything else wants somebody.
-OPEN = frozenset({"health", "openapi", "auth.login", "auth.refresh"})
+OPEN = frozenset({"health", "openapi", "root", "auth.login", "auth.refresh"})
 HOW = "Log in at /api/auth/login and send the token as: Authorization: Bearer …"
 
 

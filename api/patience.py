@@ -12,17 +12,21 @@ import socket
 import struct
 import threading
 import time
+import uuid
+from email.utils import formatdate
 from functools import partial
 from typing import Any
 
 from gunicorn.http import get_parser
 from gunicorn.http.errors import (
+    ExpectationFailed,
     LimitRequestHeaders,
     LimitRequestLine,
     ParseException,
 )
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from api.browser import HEADERS
 from api.framing import Ambiguous, Arrival
 
 #: Bytes that are held for all unfinished requests together.
@@ -30,9 +34,17 @@ MOST_HELD = 134_217_728
 PIECE = 65_536
 #: Open files of the process besides connections.
 OTHER_FILES = 200
-CODES = {408: "request_timeout", 413: "body_too_large", 414: "uri_too_long", 431: "headers_too_large"}
+CODES = {
+    408: "request_timeout",
+    413: "body_too_large",
+    414: "uri_too_long",
+    417: "expectation_failed",
+    431: "headers_too_large",
+    500: "internal_error",
+    505: "http_version_not_supported",
+}
 #: What gunicorn cannot read, where it is not simply a bad request.
-UNREADABLE = {LimitRequestLine: 414, LimitRequestHeaders: 431}
+UNREADABLE = {LimitRequestLine: 414, ExpectationFailed: 417, LimitRequestHeaders: 431}
 #: What gunicorn cannot send, for our own sake.
 OUR_FAULT = frozenset({"InvalidResponseHeader", "InvalidResponseHeaderName"})
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -67,15 +79,24 @@ class PatientWorker(ThreadWorker):
         self.leaving.set()
         super().handle_quit(sig, frame)
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Say as a problem what gunicorn says in HTML: why it cannot read a request."""
+    def handle_error(self, _: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Say as a problem what gunicorn says in HTML: why it cannot read a request, or that something else failed."""
         if not isinstance(exc, ParseException) or type(exc).__name__ in OUR_FAULT:
-            super().handle_error(req, client, addr, exc)
-            return
-        self.log.warning("unreadable request from %s: %s", addr[0] if addr else "?", type(exc).__name__)
-        status = next((status for kind, status in UNREADABLE.items() if isinstance(exc, kind)), 400)
+            self.log.error("a request failed outside of the application", exc_info=exc)
+            status = 500
+        else:
+            self.log.warning("unreadable request from %s: %s", addr[0] if addr else "?", type(exc).__name__)
+            status = next((status for kind, status in UNREADABLE.items() if isinstance(exc, kind)), 400)
         with contextlib.suppress(OSError):
             client.sendall(_problem(status))
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        """Serve a request. Where more was announced than is taken, the body was not waited for: its line is closed."""
+        if any(name == "CONTENT-LENGTH" and int(value) > self.max_body_bytes for name, value in req.headers):
+            req.force_close()
+        # All of the body is here, or will not be taken: there is nobody to be told to go on.
+        req._expected_100_continue = False
+        return super().handle_request(req, conn)
 
     def accept(self, listener: Any) -> None:
         """Accept a connection; where there are too many, the one that is waited for longest makes room."""
@@ -126,7 +147,7 @@ class PatientWorker(ThreadWorker):
             whole = arrival.add(data)
         except Ambiguous as fault:
             self._forget(conn)
-            self._refuse(conn, fault.status)
+            self._refuse(conn, fault.status, fault.detail)
             return
         self._held += len(data)
         if whole:
@@ -163,9 +184,9 @@ class PatientWorker(ThreadWorker):
         with contextlib.suppress(OSError, KeyError, ValueError):
             self.poller.unregister(conn.sock)
 
-    def _refuse(self, conn: TConn, status: int) -> None:
+    def _refuse(self, conn: TConn, status: int, detail: str = "") -> None:
         with contextlib.suppress(OSError):
-            conn.sock.send(_problem(status))
+            conn.sock.send(_problem(status, detail))
             conn.sock.shutdown(socket.SHUT_WR)
         self._close(conn)
 
@@ -199,10 +220,19 @@ def _files() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def _problem(status: int) -> bytes:
+def _problem(status: int, detail: str = "") -> bytes:
     code = CODES.get(status, "bad_request")
     phrase = http.HTTPStatus(status).phrase
-    told = {"type": f"urn:tms:problem:{code}", "title": phrase, "status": status, "detail": f"{phrase}.", "code": code}
-    body = json.dumps({**told, "request_id": None}).encode()
-    head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}"
-    return f"{head}\r\nConnection: close\r\n\r\n".encode() + body
+    name = uuid.uuid4().hex
+    told = {"type": f"urn:tms:problem:{code}", "title": phrase, "status": status, "detail": detail or f"{phrase}."}
+    body = json.dumps({**told, "code": code, "request_id": name}).encode()
+    headers = {
+        "Date": formatdate(usegmt=True),
+        "Content-Type": "application/problem+json",
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+        "X-Request-Id": name,
+        **HEADERS,
+    }
+    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{header}: {value}" for header, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body

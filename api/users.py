@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, url_for
 
-from access.users import Users
+from access.users import Users, faults_of
 from api import body, identity
 from api.fields import Fields
 from api.openapi import Answer, Operation, Parameter, describe
@@ -47,6 +47,7 @@ def blueprint(users: Users) -> Blueprint:
         given = Fields(("username", "password", "role"))
         name, password = given.text("username", 64), given.text("password", 1000)
         role = given.word("role", Role, default=Role.OPERATOR)
+        given.note(faults_of(name, password))
         given.check()
         user = users.create(name, password, Role(role or ""))
         return jsonify(_shown(user)), 201, {"Location": url_for("users.show", username=user.name)}

@@ -221,8 +221,7 @@ def _problems(operation: Operation, rule: Rule, needs_token: bool) -> list[tuple
         add(WITH_BODY)
     if operation.idempotent:
         add(IDEMPOTENT)
-    if any(each.where == "query" for each in operation.parameters):
-        add({422: ("invalid_query",)})
+    add({422: ("invalid_query",)})
     if "task_id" in rule.arguments:
         add({404: ("task_not_found",)})
     if not operation.is_open and needs_token:

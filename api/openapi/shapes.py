@@ -356,6 +356,18 @@ class Preview(TypedDict):
     ]
 
 
+class Root(TypedDict):
+    """Where to go from `/`."""
+
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    name: str
+    version: str
+    docs: Annotated[str, Field(description="Path of the description for people.")]
+    openapi: Annotated[str, Field(description="Path of the description for programs.")]
+    health: Annotated[str, Field(description="Path that says whether the service works.")]
+    tasks: Annotated[str, Field(description="Path of the tasks.")]
+
+
 class OpenApi(TypedDict):
     """An OpenAPI document."""
 
@@ -384,6 +396,6 @@ SHAPES: dict[str, Any] = {
             Ready,
         ),
         *(Preview, PreviewFields, Stats, Event),
-        *(OpenApi,),
+        *(OpenApi, Root),
     )
 } | ACCOUNT_SHAPES

@@ -339,3 +339,44 @@ def test_anonymous_service_needs_no_token_and_takes_one(store: Store, tmp_path: 
     assert hers["owner"] == "olga"
     assert guarded.call("GET", "/api/tasks").json["total"] == 2
     api.close()
+
+
+# --- what is wrong with a body is told at once -------------------------------------------------------------------
+
+
+def faults(answer: Any) -> dict[str, str]:
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid_body"), answer.text
+    return {fault["pointer"]: fault["code"] for fault in answer.json["errors"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, {"/username": "missing", "/password": "missing"}),
+        ({"username": "ada"}, {"/password": "missing"}),
+        ({"username": 1, "password": None}, {"/username": "wrong_type", "/password": "wrong_type"}),
+        ({"username": "", "password": "x" * 1001}, {"/username": "too_small", "/password": "too_large"}),
+        (
+            {"username": "a", "password": "b", "pass/word": 1},
+            {"/pass~1word": "unknown_field"},
+        ),
+    ],
+)
+def test_a_login_that_lacks_something_says_what(guarded: Guarded, body: dict[str, Any], told: dict[str, str]) -> None:
+    assert faults(guarded.call("POST", "/api/auth/login", json=body)) == told
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, {"/username": "missing", "/password": "missing"}),
+        (
+            {"username": "anonymous", "password": "short", "role": "king", "x": 1},
+            {"/username": "invalid", "/password": "too_weak", "/role": "invalid", "/x": "unknown_field"},
+        ),
+        ({"username": "a b", "password": 1}, {"/username": "invalid", "/password": "wrong_type"}),
+    ],
+)
+def test_a_new_user_is_refused_with_every_fault(guarded: Guarded, body: dict[str, Any], told: dict[str, str]) -> None:
+    ada = bearer(guarded.log_in("ada").json["access_token"])
+    assert faults(guarded.call("POST", "/api/users", ada, json=body)) == told

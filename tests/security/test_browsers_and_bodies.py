@@ -127,7 +127,7 @@ def test_what_is_sent_never_comes_back_as_html(api: Api) -> None:
         api.get(f"/api/tasks?{MARKUP}={MARKUP}"),
         api.post("/api/tasks", {MARKUP: MARKUP}),
         api.get(f"/api/docs/{MARKUP}"),
-        api.get("/", headers={"Accept": "text/html"}),
+        api.get(f"/{MARKUP}", headers={"Accept": "text/html"}),
         api.call("POST", "/api/tasks", data=MARKUP, content_type="application/json"),
     ]
     for answer in answers:

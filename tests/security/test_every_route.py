@@ -26,7 +26,7 @@ def test_what_is_open_to_everybody_is_what_we_mean_to_be(guarded: Guarded) -> No
         if endpoint in identity.OPEN or endpoint.partition(".")[0] in identity.OPEN
     }
     assert open_routes == {
-        "GET /api/health", "GET /api/health/live", "GET /api/health/ready", "POST /api/auth/login",
+        "GET /", "GET /api/health", "GET /api/health/live", "GET /api/health/ready", "POST /api/auth/login",
         "POST /api/auth/refresh", "GET /api/openapi.json", "GET /api/docs", "GET /api/docs/<asset>",
     }  # fmt: skip
 

@@ -166,9 +166,9 @@ def test_too_much_is_refused_by_its_length_alone(service: Service) -> None:
         (b"GET /api/" + b"a" * 9000 + b" HTTP/1.1", b"", 414, "uri_too_long"),
         (b"GET /api/health HTTP/1.1", b"Authorization: Bearer " + b"a" * 20_000 + b"\r\n", 431, "headers_too_large"),
         (b"GET /api/health HTTP/1.1", b"".join(b"X-%d: 1\r\n" % n for n in range(150)), 431, "headers_too_large"),
-        (b"GET /api/health HTTP/9.9", b"", 400, "bad_request"),
+        (b"GET /api/health HTTP/9.9", b"", 505, "http_version_not_supported"),
         (b"get /api/health HTTP/1.1", b"", 400, "bad_request"),
-        (b"PRI * HTTP/2.0", b"", 400, "bad_request"),
+        (b"PRI * HTTP/2.0", b"", 505, "http_version_not_supported"),
     ],
     ids=["path", "header", "headers", "version", "method", "HTTP/2"],
 )

@@ -29,7 +29,7 @@ def post(api: Api, raw: bytes | str, **headers: str) -> tuple[int, dict[str, Any
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
-        ("", "line 1, column 1"),
+        ("", "The body is empty"),
         ("{", "line 1, column 2"),
         ('{"name": "x",}', "line 1"),
         ('{"a": 1}\n{"b": 2}', "line 2, column 1"),

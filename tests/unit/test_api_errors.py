@@ -131,7 +131,6 @@ def test_what_flask_refuses_has_the_same_form(api: Api, status: int) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/api",
         "/apis/tasks",
         "/api/task",
@@ -176,9 +175,9 @@ def test_an_unknown_task_is_not_found_by_any_call(api: Api, method: str, path: s
     assert len(told["detail"]) < 150
 
 
-def test_a_trailing_slash_makes_no_difference(api: Api) -> None:
-    assert api.get("/api/tasks/").status_code == 200
-    assert api.post("/api/tasks/", code_body()).status_code == 201
+def test_a_trailing_slash_is_told_of_and_leads_nowhere_else(api: Api) -> None:
+    for answer in (api.get("/api/tasks/"), api.post("/api/tasks/", code_body())):
+        assert "slash" in problem(answer, 404, "path_not_found")["detail"]
 
 
 def test_an_illegal_move_is_a_conflict(api: Api) -> None:
