@@ -66,16 +66,13 @@ class _Reading:
         yield GaugeMetricFamily("tms_beat_alive", "1 where a Beat lives.", value=int(beat["alive"]))
         yield GaugeMetricFamily("tms_late_seconds", "How late the earliest due run or task is.", value=late / 1000)
         queues = GaugeMetricFamily("tms_queue_runs", "Runs that wait for a worker.", labels=("kind",))
-        running, due = 0, 0
-        for name, number in self._health["queues"].items():
-            if name == "running":
-                running = number
-            elif name == "due":
-                due = number
-            else:
-                queues.add_metric((name,), number)
+        numbers = dict(self._health["queues"])
+        running, due, held = (numbers.pop(name) for name in ("running", "due", "held"))
+        for kind, number in numbers.items():
+            queues.add_metric((kind,), number)
         yield queues
         yield GaugeMetricFamily("tms_running_runs", "Runs that a worker has.", value=running)
+        yield GaugeMetricFamily("tms_held_runs", "Runs that wait for another of their owner to end.", value=held)
         yield GaugeMetricFamily("tms_due_moments", "Runs and schedules that wait for their time.", value=due)
         tasks = GaugeMetricFamily("tms_tasks", "Tasks that are kept.", labels=("status",))
         for status, number in tally.by_status.items():

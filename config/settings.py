@@ -67,6 +67,7 @@ AUDIT_LENGTH = 100_000  # entries that the audit log keeps
 # --- Quotas: how much one owner may have; None: any number where nobody has to say who he is --------------------
 QUOTA_TASKS: int | None = None  # stored tasks; None: 100,000 where AUTH_REQUIRED
 QUOTA_SCHEDULES: int | None = None  # scheduled tasks that have not ended; None: 1,000 where AUTH_REQUIRED
+QUOTA_RUNS: int | None = None  # runs at once, over all workers; None: 100 where AUTH_REQUIRED
 
 # --- Flower ------------------------------------------------------------------------------------------------------
 FLOWER_HOST = "127.0.0.1"
@@ -180,6 +181,7 @@ class Settings(BaseSettings):
 
     quota_tasks: int | None = Field(default=QUOTA_TASKS, ge=1)
     quota_schedules: int | None = Field(default=QUOTA_SCHEDULES, ge=1)
+    quota_runs: int | None = Field(default=QUOTA_RUNS, ge=1)
 
     flower_host: str = FLOWER_HOST
     flower_port: Port = FLOWER_PORT
@@ -333,6 +335,11 @@ class Settings(BaseSettings):
     def schedule_quota(self) -> int | None:
         """Scheduled tasks that one owner may have at once."""
         return 1_000 if self.quota_schedules is None and self.auth_is_required else self.quota_schedules
+
+    @property
+    def run_quota(self) -> int | None:
+        """Runs of one owner that may go at once."""
+        return 100 if self.quota_runs is None and self.auth_is_required else self.quota_runs
 
     @property
     def redis_is_given(self) -> bool:

@@ -94,7 +94,7 @@ class Worker:
             if self._draining.is_set():
                 return None
             try:
-                claim = self._store.claim(self.name, self._slots.rooms, run_id)
+                claim = self._store.claim(self.name, self._slots.rooms, run_id, of_one_owner=self._settings.run_quota)
             except StoreUnavailable as error:
                 log.warning("task run %s not claimed, it is rung for again: %s", run_id, error)
                 return None
@@ -163,7 +163,7 @@ class Worker:
             if not again or self._draining.is_set():
                 return None
             try:
-                claim = self._store.claim(self.name, again)
+                claim = self._store.claim(self.name, again, of_one_owner=self._settings.run_quota)
             except StoreUnavailable:
                 return None
             if isinstance(claim, Claim):
@@ -200,6 +200,7 @@ class Worker:
             outcome=told,
             retry_after=again,
             next_kind="" if self._draining.is_set() else claim.kind,
+            of_one_owner=self._settings.run_quota,
         )
         if recorded:
             if isinstance(outcome, Failed) and outcome.code == "stopped":
@@ -246,7 +247,10 @@ class Worker:
         alive = [work for work in works.values() if time.monotonic() < work.deadline]
         with self._claiming:
             free = {} if self._draining.is_set() else self._slots.free
-        pulse = self._store.heartbeat(self.name, self._about(works), free, [work.claim for work in alive])
+        pulse = self._store.heartbeat(
+            *(self.name, self._about(works), free, [work.claim for work in alive]),
+            of_one_owner=self._settings.run_quota,
+        )
         for run_id in pulse.stops:
             self._stop(run_id, "stopped")
         for run_id in pulse.lost:

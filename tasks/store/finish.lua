@@ -2,10 +2,10 @@
 -- Records how an attempt ended, if the worker still owns it, and takes the next run of the same kind.
 -- KEYS[1] prefix
 -- ARGV    1 run id  2 worker id  3 attempt  4 status  5 reason  6 outcome (JSON)  7 retry after (ms, '' for no retry)
---         8 lease (ms)  9 kind of the run to take next, '' for none
+--         8 lease (ms)  9 kind of the run to take next, '' for none  10 runs of one owner that may go at once ('')
 -- Answer  1 where it was recorded, 0 where the run is no longer this worker's; then the claimed run as claim.lua has it
 local run_id, worker, attempt, status, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local following = function() return ARGV[9] ~= '' and claim_next(ARGV[9], worker, tonumber(ARGV[8])) or false end
+local following = function() return ARGV[9] ~= '' and claim_next(ARGV[9], worker, tonumber(ARGV[8]), ARGV[10]) or false end
 local was, owner, current = unpack(redis.call('HMGET', run_key(run_id), 'status', 'worker', 'attempt'))
 if owner ~= worker or current ~= attempt or (was ~= 'running' and was ~= 'stopping') then
   return { 0, following() }

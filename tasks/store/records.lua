@@ -15,6 +15,10 @@
 --   run:{id}:attempts    list    JSON, one for each ended attempt but the last
 --   tasks, tasks:status:…, tasks:type:…, tasks:kind:…, tasks:owner:…, tasks:tag:…   sorted sets by id, which is by time
 --   owner:{name}:schedules   set   ids of scheduled tasks that have not ended
+--   owner:{name}:running     set   run ids that workers have, where there is a quota of them
+--   owner:{name}:held        set   kinds of which runs are held back
+--   owner:{name}:held:{kind} sorted set   queued runs that wait for another run of their owner to end, as in queued:{kind}
+--   held                 set   owners of whom runs are held back
 --   due                  sorted set   run id or id of a scheduled task, by due time
 --   queued:{kind}        sorted set   run ids, high priority first, then oldest first
 --   leases               sorted set   run ids by the end of their lease
@@ -33,6 +37,7 @@ local HIGH_FIRST = 1000000000000000
 local MOST_WAITING = 100
 local CALL_SECONDS = 60
 local COUNTED_SECONDS = 3700
+local HOLD_AT_ONCE = 500
 
 local function number_text(value) return string.format('%.0f', value) end
 local function task_key(id) return PREFIX .. 'task:' .. id end
@@ -51,12 +56,16 @@ local function queued_key(kind) return PREFIX .. 'queued:' .. kind end
 local function worker_key(id) return PREFIX .. 'worker:' .. id end
 local function calls_key(id) return PREFIX .. 'worker:' .. id .. ':calls' end
 local function schedules_key(owner) return PREFIX .. 'owner:' .. owner .. ':schedules' end
+local function running_key(owner) return PREFIX .. 'owner:' .. owner .. ':running' end
+local function held_kinds_key(owner) return PREFIX .. 'owner:' .. owner .. ':held' end
+local function held_key(owner, kind) return PREFIX .. 'owner:' .. owner .. ':held:' .. kind end
 local function index_key(name, value) return PREFIX .. 'tasks:' .. name .. ':' .. value end
 local function receipt_key(hash) return PREFIX .. 'receipt:' .. hash end
 local TASKS = PREFIX .. 'tasks'
 local DUE = PREFIX .. 'due'
 local LEASES = PREFIX .. 'leases'
 local ENDED_TASKS = PREFIX .. 'ended'
+local HELD = PREFIX .. 'held'
 local WORKERS = PREFIX .. 'workers'
 local BEAT = PREFIX .. 'beat'
 local WAKE = PREFIX .. 'wake'
@@ -157,6 +166,44 @@ local function queue_run(run_id, at)
   redis.call('HSET', run_key(run_id), 'queued', number_text(at))
 end
 
+-- Forgets that runs of a kind were held back, where there are none any more.
+local function tidy_held(owner, kind)
+  if redis.call('EXISTS', held_key(owner, kind)) == 1 then return end
+  redis.call('SREM', held_kinds_key(owner), kind)
+  if redis.call('EXISTS', held_kinds_key(owner)) == 0 then redis.call('SREM', HELD, owner) end
+end
+
+-- Takes a run out of the queue while its owner has as many going as he may, so that nobody has to look past it.
+local function hold(run_id, owner, kind)
+  local score = redis.call('ZSCORE', queued_key(kind), run_id)
+  if not score then return end
+  redis.call('ZREM', queued_key(kind), run_id)
+  redis.call('ZADD', held_key(owner, kind), score, run_id)
+  redis.call('SADD', held_kinds_key(owner), kind)
+  redis.call('SADD', HELD, owner)
+end
+
+-- Puts the first run of each kind that is held back for an owner into the queue again, to its old place.
+local function let_in(owner)
+  for _, kind in ipairs(redis.call('SMEMBERS', held_kinds_key(owner))) do
+    local first = redis.call('ZPOPMIN', held_key(owner, kind))
+    if first[1] then redis.call('ZADD', queued_key(kind), first[2], first[1]) end
+    tidy_held(owner, kind)
+  end
+end
+
+-- A worker has a run no more: another one of the same owner may go.
+local function free_place(owner, run_id)
+  if redis.call('SREM', running_key(owner), run_id) == 1 then let_in(owner) end
+end
+
+-- Takes a run out of the queue, or from among those that are held back.
+local function leave_queue(run_id, owner, kind)
+  if redis.call('ZREM', queued_key(kind), run_id) == 0 and redis.call('ZREM', held_key(owner, kind), run_id) == 1 then
+    tidy_held(owner, kind)
+  end
+end
+
 local function remove_run(run_id)
   redis.call('DEL', run_key(run_id), outcome_key(run_id), attempts_key(run_id), stdout_key(run_id), stderr_key(run_id))
 end
@@ -207,6 +254,11 @@ move_run = function(run_id, new, at, ...)
     error('illegal move of run ' .. run_id .. ': ' .. tostring(was) .. ' to ' .. new)
   end
   local task_id = task_of(run_id)
+  if (was == 'running' and new ~= 'stopping') or was == 'stopping' then
+    free_place(owner_of(task_id), run_id)
+  elseif was == 'queued' and new ~= 'running' then
+    let_in(owner_of(task_id))
+  end
   redis.call('HSET', run_key(run_id), 'status', new, ...)
   redis.call('HSET', task_key(task_id), 'updated', number_text(at))
   if task_field(task_id, 'type') ~= 'scheduled' then
@@ -282,14 +334,21 @@ local function keep_attempt(run_id, at, status, code)
 end
 
 -- Takes a queued run for a worker; nil where it is not to be had. The answer is what the worker needs to do it.
-local function claim(run_id, worker, lease)
+-- `most` is how many runs of one owner may go at once, '' for any number; one more is held back.
+local function claim(run_id, worker, lease, most)
   local at = now_ms()
   local status, due = unpack(redis.call('HMGET', run_key(run_id), 'status', 'due'))
   if status ~= 'queued' then return nil end
   local task_id = task_of(run_id)
-  local kind, expires = unpack(redis.call('HMGET', task_key(task_id), 'kind', 'expires'))
-  redis.call('ZREM', queued_key(kind), run_id)
-  if expires and at > tonumber(due) + tonumber(expires) then
+  local kind, expires, owner = unpack(redis.call('HMGET', task_key(task_id), 'kind', 'expires', 'owner'))
+  owner = owner or 'anonymous'
+  local expired = expires and at > tonumber(due) + tonumber(expires)
+  if most ~= '' and not expired and redis.call('SCARD', running_key(owner)) >= tonumber(most) then
+    hold(run_id, owner, kind)
+    return nil
+  end
+  leave_queue(run_id, owner, kind)
+  if expired then
     redis.call('HSET', run_key(run_id), 'reason', 'expired')
     move_run(run_id, 'expired', at)
     return nil
@@ -299,17 +358,19 @@ local function claim(run_id, worker, lease)
   if attempt == 1 then count_span('delay', kind, at - tonumber(due)) end
   move_run(run_id, 'running', at, 'worker', worker, 'started', number_text(at))
   redis.call('ZADD', LEASES, at + lease, run_id)
+  if most ~= '' then redis.call('SADD', running_key(owner), run_id) end
   local about = redis.call('GET', about_key(task_id))
   local spec = redis.call('GET', spec_key(task_id))
   return { run_id, kind, attempt, number_text(at), about, spec }
 end
 
--- The first run of a kind that can be had, skipping those that expired meanwhile.
-local function claim_next(kind, worker, lease)
-  while true do
+-- The first run of a kind that can be had, skipping those that expired meanwhile and those that are held back; after
+-- so many of them there is time for others: the next heartbeat rings for what is left.
+local function claim_next(kind, worker, lease, most)
+  for _ = 1, HOLD_AT_ONCE do
     local first = redis.call('ZRANGE', queued_key(kind), 0, 0)
     if not first[1] then return nil end
-    local claimed = claim(first[1], worker, lease)
+    local claimed = claim(first[1], worker, lease, most)
     if claimed then return claimed end
     redis.call('ZREM', queued_key(kind), first[1])
   end
@@ -339,7 +400,8 @@ local function remove_task(id)
     if run_status == 'running' or run_status == 'stopping' then call_worker(run_id) end
     redis.call('ZREM', DUE, run_id)
     redis.call('ZREM', LEASES, run_id)
-    redis.call('ZREM', queued_key(kind), run_id)
+    leave_queue(run_id, owner, kind)
+    if run_status == 'queued' then let_in(owner) else free_place(owner, run_id) end
     remove_run(run_id)
   end
   redis.call('ZREM', DUE, id)

@@ -17,7 +17,7 @@ local function stop_run(run_id)
     call_worker(run_id)
   else
     redis.call('ZREM', DUE, run_id)
-    redis.call('ZREM', queued_key(kind), run_id)
+    leave_queue(run_id, owner_of(id), kind)
     move_run(run_id, 'stopped', at)
   end
 end

@@ -220,7 +220,7 @@ class Store:
 
     def health(self, kinds: Sequence[str]) -> dict[str, Any]:
         """Live workers, the age of Beat's last tick in seconds, and how much waits and runs."""
-        now, beat, due, running, queued, workers = self._redis.run("health", *kinds)
+        now, beat, due, running, held, queued, workers = self._redis.run("health", *kinds)
         age = None if beat == "" else max(0, int(now) - int(beat))
         return {
             "workers": [json.loads(worker) for worker in workers],
@@ -228,7 +228,7 @@ class Store:
                 "alive": age is not None and age < BEAT_GONE,
                 "last_tick_seconds_ago": None if age is None else age / 1000,
             },
-            "queues": {**dict(zip(kinds, queued, strict=True)), "due": due, "running": running},
+            "queues": {**dict(zip(kinds, queued, strict=True)), "due": due, "running": running, "held": held},
         }
 
     # --- the bell ------------------------------------------------------------------------------------------------
@@ -240,12 +240,16 @@ class Store:
 
     # --- verbs of the worker -------------------------------------------------------------------------------------
 
-    def claim(self, worker: str, kinds: Sequence[str], run_id: str = "") -> Claim | str | None:
+    def claim(
+        self, worker: str, kinds: Sequence[str], run_id: str = "", *, of_one_owner: int | None = None
+    ) -> Claim | str | None:
         """Take a queued run, or whichever waits first; the kind's name where only room for it is lacking.
 
+        `of_one_owner` is how many runs of one owner may go at once: one more is held back until another of them has
+        ended, and the first that is to be had of the same kind is taken instead.
         None: it is not to be had (taken, stopped, deleted, expired).
         """
-        answer = self._redis.run("claim", worker, LEASE, run_id, *kinds)
+        answer = self._redis.run("claim", worker, LEASE, run_id, of_one_owner or "", *kinds)
         if not answer:
             return None
         return str(answer[1]) if answer[0] == "no_room" else _claim(answer)
@@ -260,6 +264,7 @@ class Store:
         outcome: Mapping[str, Any],
         retry_after: int | None = None,
         next_kind: str = "",
+        of_one_owner: int | None = None,
     ) -> tuple[bool, Claim | None]:
         """Record how the attempt ended; whether it counted, and the next run of `next_kind` already claimed.
 
@@ -269,7 +274,7 @@ class Store:
         recorded, *following = self._redis.run(
             "finish",
             *(claim.run_id, worker, claim.attempt, status, reason, _json(outcome)),
-            *("" if retry_after is None else retry_after, LEASE, next_kind),
+            *("" if retry_after is None else retry_after, LEASE, next_kind, of_one_owner or ""),
         )
         return bool(recorded), _claim(following[0]) if following and following[0] else None
 
@@ -279,7 +284,13 @@ class Store:
         return Status(status) if status else None
 
     def heartbeat(
-        self, worker: str, about: Mapping[str, Any], free: Mapping[str, int], claims: Sequence[Claim]
+        self,
+        worker: str,
+        about: Mapping[str, Any],
+        free: Mapping[str, int],
+        claims: Sequence[Claim],
+        *,
+        of_one_owner: int | None = None,
     ) -> Pulse:
         """Say that `worker` lives and still does `claims`, and how many more of each kind fit (`free`)."""
         held = [word for claim in claims for word in (claim.run_id, claim.attempt)]
@@ -289,6 +300,7 @@ class Store:
             WORKER_GONE,
             _json(about),
             _json({kind: min(many, RING_AT_MOST) for kind, many in free.items()}),
+            of_one_owner or "",
         )
         stops, lost, waiting = self._redis.run("heartbeat", *said, *held)
         return Pulse(stops=stops, lost=lost, waiting=waiting)

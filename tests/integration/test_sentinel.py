@@ -78,7 +78,7 @@ def test_the_store_asks_the_next_sentinel_where_the_first_is_frozen(watched: Wat
     watched.raise_all()
     watched.processes[SENTINELS[0]].send_signal(signal.SIGSTOP)
     store = Store(settings_of(watched).redis_address, timeout=3)
-    assert store.health(())["queues"] == {"due": 0, "running": 0}
+    assert store.health(())["queues"] == {"due": 0, "running": 0, "held": 0}
     store.close()
     nobody = Store(settings_of(watched, redis_sentinel_master="other").redis_address, timeout=3)
     with pytest.raises(StoreUnavailable):

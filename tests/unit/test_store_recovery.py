@@ -247,7 +247,7 @@ def test_health_tells_of_workers_beat_and_queues(store: Store) -> None:
     empty = store.health(["code", "http"])
     assert empty["workers"] == []
     assert empty["beat"] == {"alive": False, "last_tick_seconds_ago": None}
-    assert empty["queues"] == {"code": 0, "http": 0, "due": 0, "running": 0}
+    assert empty["queues"] == {"code": 0, "http": 0, "due": 0, "running": 0, "held": 0}
     submit(store)
     submit(store)
     submit(store, kind="http")
@@ -259,7 +259,7 @@ def test_health_tells_of_workers_beat_and_queues(store: Store) -> None:
     assert found["workers"] == [{"id": "w1", "host": "主机"}]
     assert found["beat"]["alive"]
     assert 0 <= found["beat"]["last_tick_seconds_ago"] < 5
-    assert found["queues"] == {"code": 1, "http": 1, "due": 1, "running": 1}
+    assert found["queues"] == {"code": 1, "http": 1, "due": 1, "running": 1, "held": 0}
 
 
 def test_a_silent_worker_and_a_silent_beat_are_not_alive(store: Store) -> None:

@@ -338,7 +338,7 @@ def test_health_counts_what_waits_and_what_runs(manager: TaskManager, store: Sto
     manager.submit(echo(task_type="delayed", delay_seconds=60))
     take(store, kinds=["echo"])
     health = manager.health()
-    assert health["queues"] == {"echo": 2, "once": 0, "due": 1, "running": 1}
+    assert health["queues"] == {"echo": 2, "once": 0, "due": 1, "running": 1, "held": 0}
     assert health["workers"] == []
     assert health["beat"] == {"alive": False, "last_tick_seconds_ago": None}
 
