@@ -221,6 +221,9 @@ class HttpSpec(Spec):
     verify_tls: bool = Field(
         default=True, description="Whether the certificate must be valid; false needs HTTP_ALLOW_UNVERIFIED_TLS."
     )
+    ca_certificate: Annotated[str, StringConstraints(min_length=1, max_length=65_536)] | None = Field(
+        default=None, description="Certificates in PEM that are believed for this call, instead of the usual ones."
+    )
 
 
 class HttpKind(Kind):
@@ -274,6 +277,7 @@ def _request(spec: HttpSpec) -> HttpRequest:
         expected_status=tuple(spec.expected_status),
         follow_redirects=spec.follow_redirects,
         verify_tls=spec.verify_tls,
+        ca_certificate=spec.ca_certificate,
     )
 
 

@@ -11,13 +11,11 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 from urllib.parse import urldefrag, urljoin
 
 import ssrfguard
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import DecodeError, HTTPError, IncompleteRead, InvalidChunkLength, ProtocolError
 from urllib3.response import BaseHTTPResponse
@@ -28,6 +26,7 @@ from tasks.http_answer import Answer, WholeResponse, read_answer
 from tasks.http_guard import Guard, Refusal, shown
 from tasks.http_line import Cut, Line
 from tasks.http_request import REDIRECTS, UNSET, Hop, HttpRequest, first_hop, request_problems, same_origin
+from tasks.http_trust import Trust, trust_problems
 from tasks.model import Done, Failed, Limits, Outcome
 from tasks.report import Report
 
@@ -52,13 +51,14 @@ class HttpCaller:
 
     def __init__(self, *, allowed_networks: Sequence[IPv4Network | IPv6Network], max_response_bytes: int) -> None:
         self._guard = Guard(allowed_networks)
+        self._trust = Trust()
         self._max_bytes = max_response_bytes
         self._strays: list[threading.Thread] = []
         self._lock = threading.Lock()
 
     def problems(self, request: HttpRequest) -> list[FieldProblem]:
         """Everything that can be seen to be wrong with the request without any network traffic or DNS."""
-        found = list(request_problems(request))
+        found = [*request_problems(request), *trust_problems(request)]
         try:
             self._guard.check(request.api_url)
             _target_of(request.api_url)
@@ -82,7 +82,7 @@ class HttpCaller:
         line = Line(limits.timeout)
         exchange = Exchange(
             guard=self._guard,
-            context=self._context,
+            context=lambda: self._trust.of(request),
             line=line,
             limits=limits,
             max_bytes=self._max_bytes,
@@ -106,22 +106,6 @@ class HttpCaller:
             self._strays = [thread for thread in self._strays if thread.is_alive()]
             return len(self._strays) < MAX_STRAYS
 
-    def _context(self, verify: bool) -> ssl.SSLContext:
-        return self._contexts[verify]
-
-    @cached_property
-    def _contexts(self) -> dict[bool, ssl.SSLContext]:
-        """TLS settings by whether the certificate must be valid; made on first use, for they take a while."""
-        strict = ssl.create_default_context()
-        # Beside the roots of the system, which an operator may have added to, or which a slim image may lack.
-        strict.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
-        lax = ssl.create_default_context()
-        lax.check_hostname = False
-        lax.verify_mode = ssl.CERT_NONE
-        for context in (strict, lax):
-            context.set_alpn_protocols(["http/1.1"])
-        return {True: strict, False: lax}
-
 
 class Exchange:
     """One call under way: hop after hop, in a thread of its own."""
@@ -130,13 +114,16 @@ class Exchange:
         self,
         *,
         guard: Guard,
-        context: Callable[[bool], ssl.SSLContext],
+        context: Callable[[], ssl.SSLContext],
         line: Line,
         limits: Limits,
         max_bytes: int,
         confidential: bool = False,
     ) -> None:
-        """`confidential`: the request holds secrets, which go to the host that it names and no other."""
+        """`context` makes the TLS settings, where they are needed.
+
+        `confidential`: the request holds secrets, which go to the host that it names and no other.
+        """
         self._guard = guard
         self._confidential = confidential
         self._context = context
@@ -174,13 +161,13 @@ class Exchange:
     def _follow(self, request: HttpRequest, idempotency_key: str | None) -> Answer:
         hop = first_hop(request, idempotency_key)
         for _ in range(MAX_REDIRECTS + 1):
-            step = self._send(hop, verify=request.verify_tls, follow=request.follow_redirects)
+            step = self._send(hop, follow=request.follow_redirects)
             if isinstance(step, Answer):
                 return step
             hop = step
         raise Refusal("too_many_redirects", f"There were more than {MAX_REDIRECTS} redirects.")
 
-    def _send(self, hop: Hop, *, verify: bool, follow: bool) -> Answer | Hop:
+    def _send(self, hop: Hop, *, follow: bool) -> Answer | Hop:
         """Send one request: its answer, or the request that its redirect asks for."""
         target = self._guard.check(hop.url)
         connection = HTTPConnection(target.host, target.port, timeout=self._patience)
@@ -188,7 +175,7 @@ class Exchange:
         connection.auto_open = 0
         connection.response_class = WholeResponse
         try:
-            connection.sock = self._open(target, verify=verify)
+            connection.sock = self._open(target)
             response = self._ask(connection, target, hop)
             with contextlib.closing(response):
                 location = response.headers.get("Location")
@@ -203,7 +190,7 @@ class Exchange:
         # A little more than is left, so that it is the deadline and not a socket that gives up.
         return self._line.left + 1
 
-    def _open(self, target: ssrfguard.Target, *, verify: bool) -> socket.socket:
+    def _open(self, target: ssrfguard.Target) -> socket.socket:
         """A connection to the target, with TLS where its scheme asks for it."""
         self._line.enter("while looking up the name")
         addresses = self._guard.resolve(target)
@@ -221,15 +208,15 @@ class Exchange:
             if target.scheme == "http":
                 return plain
             self._line.enter("during the TLS handshake")
-            return self._secured(plain, target.host, verify=verify)
+            return self._secured(plain, target.host)
         except BaseException:
             plain.close()
             raise
 
-    def _secured(self, plain: socket.socket, host: str, *, verify: bool) -> ssl.SSLSocket:
+    def _secured(self, plain: socket.socket, host: str) -> ssl.SSLSocket:
         host = host.rstrip(".")
         try:
-            return self._context(verify).wrap_socket(plain, server_hostname=host)
+            return self._context().wrap_socket(plain, server_hostname=host)
         except ssl.SSLCertVerificationError as error:
             fault = str(error.verify_message).rstrip(".")
             raise Refusal("tls_failed", f"The certificate of {host} was not accepted: {fault}.") from None

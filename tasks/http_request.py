@@ -81,6 +81,8 @@ class HttpRequest:
     follow_redirects: bool = True
     #: Whether the certificate must be valid for the host.
     verify_tls: bool = True
+    #: Certificates in PEM that are believed instead of the usual authorities.
+    ca_certificate: str | None = None
 
     def expects(self, status: int) -> bool:
         """Whether an answer with this status is a success."""

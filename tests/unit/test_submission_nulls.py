@@ -10,7 +10,18 @@ from tests.make import code_body, http_body
 OF_ANY = ("tags", "priority", "timeout", "retry", "expires_in")
 OF_CODE = ("args", "kwargs", "limits")
 OF_HTTP = (
-    *("method", "headers", "params", "body", "form", "auth", "expected_status", "follow_redirects", "verify_tls"),
+    *(
+        "method",
+        "headers",
+        "params",
+        "body",
+        "form",
+        "auth",
+        "expected_status",
+        "follow_redirects",
+        "verify_tls",
+        "ca_certificate",
+    ),
 )
 
 
