@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,7 @@ from tasks import worker
 from tasks.base_tasks import Kind, build_kinds
 from tasks.errors import StoreUnavailable
 from tasks.model import Priority
-from tasks.store import Store
+from tasks.store import Letter, Store
 from tasks.store.connection import PREFIX
 
 log = logging.getLogger(__name__)
@@ -96,11 +96,12 @@ class CeleryBell:
     """Rings by a Celery message that holds the id of a run and nothing else.
 
     The message is what kombu's Redis transport would have written, made once and filled in for each run: one LPUSH
-    rings any number of times. A test holds it against kombu's own, and a stock worker consumes it.
+    rings any number of times, and the Store rings in the step that stores a task. Tests hold both against kombu's own,
+    and a stock worker consumes them.
     """
 
     #: What stands for the run and for the delivery in a message that is not filled in yet.
-    RUN, DELIVERY = "%run%", "%delivery%"
+    RUN, DELIVERY = Letter.RUN, "%delivery%"
 
     def __init__(self, app: TaskApp) -> None:
         self._app = app
@@ -113,6 +114,14 @@ class CeleryBell:
             self._app.store.push(key, messages)
         except StoreUnavailable as error:
             log.warning("bell not rung, the workers find the run themselves: %s", error)
+
+    @cached_property
+    def letters(self) -> Mapping[Priority, Letter]:
+        """The messages for the Store to fill in. The delivery is named after the run: there is one of this kind."""
+        return {
+            priority: Letter(list=key, text=form.replace(self.DELIVERY, f"first-{self.RUN}"))
+            for priority, (key, form) in self._forms.items()
+        }
 
     @cached_property
     def _forms(self) -> dict[Priority, tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping, Sequence
 
 from flask import Blueprint, Flask, Response, g, jsonify, request
 
@@ -13,6 +14,7 @@ from api.parameters import LIMIT
 from api.users import only_admins
 from config.settings import Settings
 from tasks.errors import StoreUnavailable
+from tasks.model import Task
 from tasks.moment import show
 from tasks.principal import Principal
 from tasks.store.accounts import Accounts
@@ -38,13 +40,19 @@ def about(name: str) -> None:
     g.audit_target = name
 
 
+def account(tasks: Sequence[Task]) -> Mapping[str, str]:
+    """What a verb that stores tasks is given, so that the entry is written in the step that stores them."""
+    g.accounted = True
+    return _entry(201, tasks[0].id if len(tasks) == 1 else "")
+
+
 def register(app: Flask, accounts: Accounts, settings: Settings) -> None:
     """Note every request that changes something and every one that is refused, whichever view had it."""
 
     def note(response: Response) -> Response:
         changed = request.method not in READING and response.status_code < 400
-        if changed or response.status_code in REFUSALS:
-            entry = _entry(response)
+        if (changed and "accounted" not in g) or response.status_code in REFUSALS:
+            entry = _entry(response.status_code, response.headers.get("Location", "").rpartition("/")[2])
             try:
                 accounts.note(entry, keep=settings.audit_length)
             except StoreUnavailable:
@@ -83,22 +91,22 @@ def blueprint(accounts: Accounts) -> Blueprint:
     return routes
 
 
-def _entry(response: Response) -> dict[str, str]:
+def _entry(status: int, made: str) -> dict[str, str]:
     who: Principal | None = g.get("principal")
     return {
         "who": who.name if who else "",
         "role": who.role if who else "",
         "key": who.key or "" if who else "",
         "what": f"{request.method} {request.url_rule.rule if request.url_rule else '(no such path)'}",
-        "target": _target(response),
-        "status": str(response.status_code),
+        "target": _target(made),
+        "status": str(status),
         "from": request.remote_addr or "",
         "request_id": g.get("request_id", ""),
     }
 
 
-def _target(response: Response) -> str:
+def _target(made: str) -> str:
     """What was changed: as a view said, else what the path names, else what was made."""
     named = "/".join(str(value) for value in (request.view_args or {}).values())
-    told = g.get("audit_target") or named or response.headers.get("Location", "").rpartition("/")[2]
+    told = g.get("audit_target") or named or made
     return "".join(character if character.isprintable() else "?" for character in told)[:200]

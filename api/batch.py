@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from api import body, errors, idempotency, representation
+from api import audit, body, errors, idempotency, representation
 from api.openapi import Answer, Operation, describe, examples
 from tasks.definition import definition
 from tasks.errors import InvalidTask
@@ -38,7 +38,7 @@ def blueprint(manager: TaskManager) -> Blueprint:
     )
     def submit() -> Response:
         promise = idempotency.promise(stored)
-        return stored(manager.submit_all(body.read_json(), promise))
+        return stored(manager.submit_all(body.read_json(), promise, audit.account))
 
     @routes.post("/validate")
     @describe(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from flask import Blueprint, Response, jsonify, url_for
 
-from api import body, idempotency, parameters, representation, waiting
+from api import audit, body, idempotency, parameters, representation, waiting
 from api.openapi import Answer, Operation, describe, examples
 from api.seats import Seats
 from tasks.base_tasks import Kind
@@ -47,7 +47,7 @@ def blueprint(manager: TaskManager, kinds: Mapping[str, Kind], seats: Seats) -> 
     )
     def submit() -> Response:
         task, applied = waiting.until_ended(
-            manager, seats, manager.submit(body.read_json(), idempotency.promise(stored))
+            manager, seats, manager.submit(body.read_json(), idempotency.promise(stored), audit.account)
         )
         response = stored([task])
         if applied:

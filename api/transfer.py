@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
-from api import batch, body, idempotency, parameters
+from api import audit, batch, body, idempotency, parameters
 from api.openapi import Answer, Operation, describe, examples
 from tasks.task_manager import TaskManager
 
@@ -50,6 +50,6 @@ def blueprint(manager: TaskManager) -> Blueprint:
     )
     def import_() -> Response:
         promise = idempotency.promise(batch.stored)
-        return batch.stored(manager.import_all(body.read_json(), promise))
+        return batch.stored(manager.import_all(body.read_json(), promise, audit.account))
 
     return routes

@@ -12,7 +12,7 @@ from config.settings import Settings
 from tasks.base_tasks import Kind
 from tasks.errors import FieldProblem, InvalidTask
 from tasks.model import Priority, Run, Status, Task, TaskType
-from tasks.store import Entry, Quotas, Receipt, Store
+from tasks.store import Entry, Letter, Note, Quotas, Receipt, Store
 from tasks.store.store import first_run_id
 from tasks.submission import Accepted, Parser
 
@@ -27,6 +27,9 @@ MOST_AT_ONCE = 1000
 class Bell(Protocol):
     """Tells the workers that runs wait. It may fail or ring twice: the Store knows the truth."""
 
+    #: What the Store can ring with in the step that stores a task; None where only `ring` rings.
+    letters: Mapping[Priority, Letter] | None
+
     def ring(self, run_ids: Iterable[str], priority: Priority = Priority.NORMAL) -> None:
         """Ring once for each run. Raises nothing where nobody hears it."""
 
@@ -37,6 +40,10 @@ class Promise:
 
     receipt: Receipt
     answer: Callable[[Sequence[Task]], str]
+
+
+#: What is to stand in the audit log about tasks that are stored.
+Account = Callable[[Sequence[Task]], Mapping[str, str]]
 
 
 class Intake:
@@ -50,6 +57,7 @@ class Intake:
         self._kinds = kinds
         self._clock = clock
         self._history = settings.run_history
+        self._audit_length = settings.audit_length
         self._quotas = Quotas(tasks=settings.task_quota, schedules=settings.schedule_quota)
         self.parser = Parser(kinds, settings)
 
@@ -73,12 +81,20 @@ class Intake:
             raise InvalidTask(problems)
         return accepted
 
-    def store(self, accepted: Sequence[Accepted], owner: str, promise: Promise | None = None) -> Sequence[Task]:
+    def store(
+        self,
+        accepted: Sequence[Accepted],
+        owner: str,
+        promise: Promise | None = None,
+        account: Account | None = None,
+    ) -> Sequence[Task]:
         """Store tasks of `owner`, all or none, and ring for their first runs; the tasks as they are stored.
 
-        Raises TooMuch where a quota is full and ReceiptTaken where another try of the same request came first.
+        What `account` says of them goes into the audit log in the same step. Raises TooMuch where a quota is full and
+        ReceiptTaken where another try of the same request came first.
         """
         entries = [self._entry(each, owner, promise) for each in accepted]
+        tasks = [entry.task for entry in entries]
         promised = promise.answer([_as_stored(entry.task, _due(entry.task)) for entry in entries]) if promise else ""
         stored = self._store.submit_all(
             entries,
@@ -87,8 +103,9 @@ class Intake:
             quotas=self._quotas,
             receipt=promise.receipt if promise else None,
             answer=promised,
+            note=Note(entry=account(tasks), keep=self._audit_length) if account else None,
+            letters=self._bell.letters,
         )
-        tasks = [entry.task for entry in entries]
         self._ring(task for task, (_, rings) in zip(tasks, stored, strict=True) if rings)
         for task in tasks:
             log.info("task %s submitted: %s, %s", task.id, task.task_type, task.kind)

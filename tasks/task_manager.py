@@ -13,7 +13,7 @@ from tasks import errors, follow, identifier, moment, principal, transfer
 from tasks.base_tasks import Kind
 from tasks.definition import changes_time, edited
 from tasks.follow import Follower, Place
-from tasks.intake import Bell, Intake, Promise, many
+from tasks.intake import Account, Bell, Intake, Promise, many
 from tasks.keyring import Keyring
 from tasks.model import FINISHED, Run, Status, Task, TaskType
 from tasks.planner import missed_until
@@ -61,18 +61,19 @@ class TaskManager:
         self._keyring = Keyring(store, settings)
         self._intake = Intake(store=store, bell=bell, kinds=kinds, settings=settings, clock=clock)
 
-    def submit(self, body: Any, promise: Promise | None = None) -> Task:
+    def submit(self, body: Any, promise: Promise | None = None, account: Account | None = None) -> Task:
         """Store the task that `body` describes and ring for its first run.
 
-        It belongs to whoever asks. Raises InvalidTask, Forbidden and TooMuch, storing nothing.
+        It belongs to whoever asks; what `account` says goes into the audit log. Raises InvalidTask, Forbidden and
+        TooMuch, storing nothing.
         """
         owner = self._changer().name
-        return self._intake.store([self._intake.accept(body)], owner, promise)[0]
+        return self._intake.store([self._intake.accept(body)], owner, promise, account)[0]
 
-    def submit_all(self, body: Any, promise: Promise | None = None) -> Sequence[Task]:
+    def submit_all(self, body: Any, promise: Promise | None = None, account: Account | None = None) -> Sequence[Task]:
         """Store the tasks that `body` lists in `tasks`, all or none; otherwise as `submit` does."""
         owner = self._changer().name
-        return self._intake.store(self._intake.accept_all(many(body, "tasks"), "/tasks"), owner, promise)
+        return self._intake.store(self._intake.accept_all(many(body, "tasks"), "/tasks"), owner, promise, account)
 
     def export(self, *, limit: int, cursor: str | None, tag: str | None) -> tuple[Sequence[dict[str, Any]], str | None]:
         """A page of the schedules that whoever asks may see and that have not ended; the next cursor.
@@ -83,13 +84,13 @@ class TaskManager:
         found, following, _ = self.list(limit=limit, cursor=cursor, filters=filters)
         return transfer.page(found, following, self._store.get, room=self._settings.max_body_bytes - 2_000)
 
-    def import_all(self, body: Any, promise: Promise | None = None) -> Sequence[Task]:
+    def import_all(self, body: Any, promise: Promise | None = None, account: Account | None = None) -> Sequence[Task]:
         """Store the schedules that `export` gave, all or none, paused ones paused; otherwise as `submit_all` does."""
         owner = self._changer().name
         bodies, paused = transfer.unpacked(many(transfer.without_cursor(body), "tasks"))
         accepted = self._intake.accept_all(bodies, "/tasks")
         transfer.check(accepted)
-        return self._intake.store(transfer.with_pauses(accepted, paused), owner, promise)
+        return self._intake.store(transfer.with_pauses(accepted, paused), owner, promise, account)
 
     def validate(self, body: Any) -> Task:
         """The task that `body` describes, as it would be stored; its id is not its own. Raises InvalidTask."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import redis
 from config.settings import Settings, load
 from tasks import identifier
 from tasks.model import Priority, Status, Task, TaskType
-from tasks.store import Claim, DueSchedule, FireOrder, Store
+from tasks.store import Claim, DueSchedule, FireOrder, Letter, Store
 
 #: A fixed "now" for clocks: 2026-01-15T12:00:00Z, a Thursday.
 NOW = 1_768_478_400_000
@@ -21,6 +21,8 @@ HOUR = 3_600_000
 
 class RecordedBell:
     """A bell that nobody hears: it keeps what was rung."""
+
+    letters: Mapping[Priority, Letter] | None = None
 
     def __init__(self) -> None:
         self.rung: list[tuple[str, Priority]] = []

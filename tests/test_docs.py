@@ -269,6 +269,8 @@ from tasks.worker import Worker
 from config.settings import load
 
 class Bell:
+    letters = None
+
     def ring(self, run_ids, priority=None):
         self.rung = list(run_ids)
 

@@ -159,10 +159,11 @@ local function mark_ended(id, at)
   end
 end
 
+local function queue_score(prio, at) return prio == 'high' and at or at + HIGH_FIRST end
+
 local function queue_run(run_id, at)
   local kind, prio = unpack(redis.call('HMGET', task_key(task_of(run_id)), 'kind', 'prio'))
-  local score = prio == 'high' and at or at + HIGH_FIRST
-  redis.call('ZADD', queued_key(kind), score, run_id)
+  redis.call('ZADD', queued_key(kind), queue_score(prio, at), run_id)
   redis.call('HSET', run_key(run_id), 'queued', number_text(at))
 end
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from tasks.model import Run, Status, Task, TaskType
 
@@ -32,6 +32,24 @@ class Entry:
     delay: int | None
     #: How many workers may die under a run before it counts as lost.
     losses: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """A bell's message that the Store can put into its list by itself, with RUN in the place of the run's id."""
+
+    #: The scripts look for this.
+    RUN: ClassVar[str] = "%run%"
+    list: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """An entry of the audit log, which keeps about the last `keep`."""
+
+    entry: Mapping[str, str]
+    keep: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks import errors
-from tasks.model import Run, Status, Task, TaskType
+from tasks.model import Priority, Run, Status, Task, TaskType
 from tasks.store import parse
 from tasks.store.connection import PREFIX, Connection
 from tasks.store.counters import Counters
 from tasks.store.live import Live
 from tasks.store.receipts import Receipt, Receipts
-from tasks.store.records import Claim, Due, DueSchedule, Entry, FireOrder, Moved, Pulse, Quotas
+from tasks.store.records import Claim, Due, DueSchedule, Entry, FireOrder, Letter, Moved, Note, Pulse, Quotas
 from tasks.store.secrets import Secrets
 
 #: Milliseconds for which a run belongs to the worker that claimed it, unless a heartbeat extends it.
@@ -78,19 +78,25 @@ class Store:
         quotas: Quotas | None = None,
         receipt: Receipt | None = None,
         answer: str = "",
+        note: Note | None = None,
+        letters: Mapping[Priority, Letter] | None = None,
     ) -> Sequence[tuple[int, bool]]:
         """Store tasks of one owner with their first runs and index entries, all or none.
 
-        For each: when it is due, and whether to ring for its first run. `history` is how many runs are kept. `answer`
-        is kept in the same step where there is an open `receipt`. Raises TooMuch where the owner's quota is full, and
-        ReceiptTaken where the receipt no longer is the caller's.
+        For each: when it is due, and whether to ring for its first run. With `letters` that has been done. `history` is
+        how many runs are kept. In the same step `answer` is kept where there is an open `receipt`, and `note` goes into
+        the audit log unless all was stored before. Raises TooMuch where the owner's quota is full, and ReceiptTaken
+        where the receipt no longer is the caller's.
         """
         most = quotas or Quotas()
+        bells = [letters[priority] if letters else None for priority in (Priority.HIGH, Priority.NORMAL)]
         found = self._redis.run(
             "submit",
             *(owner, "" if most.tasks is None else most.tasks, "" if most.schedules is None else most.schedules),
             *(history, RING_AT_MOST),
             *((receipt.key, receipt.token, answer) if receipt else ("", "", "")),
+            *((_json([word for pair in note.entry.items() for word in pair]), note.keep) if note else ("", "")),
+            *(word for letter in bells for word in ((letter.list, letter.text) if letter else ("", ""))),
             *(word for entry in entries for word in _words(entry)),
         )
         if found[0] == "quota":

@@ -4,23 +4,27 @@
 -- ARGV    1 owner  2 most tasks of an owner ('' for any number)  3 most schedules of an owner that still fire ('')
 --         4 runs kept  5 ring at most for so many waiting
 --         6 receipt ('' for none)  7 the token that opened it  8 the answer to keep there
+--         9 entry of the audit log (JSON, name and value in turn; '' for none)  10 entries kept there
+--         11 and 12 list and message of a bell of high priority ('' where the caller rings)  13 and 14 of a normal one
 --         then for each task: id  type  kind  priority  created (ms)  about (JSON)  spec (JSON)  tags (JSON)
 --         delay (ms from now, '' where not delayed by a time)  due (ms, '' for now)
 --         expires (ms after due, '')  losses allowed  1 where the schedule is paused ('' where not)
--- Answer  for each task when it is due (ms), and 1 where a bell should be rung for its first run, 0 where not.
+-- Answer  for each task when it is due (ms), and 1 where the caller should ring for its first run, 0 where not.
 --         Storing the same id again changes nothing. 'quota', which one ('tasks' or 'schedules') and its size where one
 --         is full. 'taken' where the receipt is no longer the caller's.
 local owner, history, most_waiting = ARGV[1], ARGV[4], tonumber(ARGV[5])
-local FIRST, FIELDS = 9, 13
+local BELLS = { high = { ARGV[11], ARGV[12] }, normal = { ARGV[13], ARGV[14] } }
+local FIRST, FIELDS = 15, 13
+local stored_before, tasks, schedules = {}, 0, 0
+for i = FIRST, #ARGV, FIELDS do
+  stored_before[i] = redis.call('EXISTS', task_key(ARGV[i])) == 1
+  if not stored_before[i] then
+    tasks = tasks + 1
+    if ARGV[i + 1] == 'scheduled' then schedules = schedules + 1 end
+  end
+end
 
 local function full()
-  local tasks, schedules = 0, 0
-  for i = FIRST, #ARGV, FIELDS do
-    if redis.call('EXISTS', task_key(ARGV[i])) == 0 then
-      tasks = tasks + 1
-      if ARGV[i + 1] == 'scheduled' then schedules = schedules + 1 end
-    end
-  end
   if ARGV[2] ~= '' and tasks > 0 and redis.call('ZCARD', index_key('owner', owner)) + tasks > tonumber(ARGV[2]) then
     return { 'quota', 'tasks', ARGV[2] }
   end
@@ -29,43 +33,70 @@ local function full()
   end
 end
 
+-- What has been stored already; whoever asks again has not heard the answer.
+local function again(id, created)
+  local due = task_field(id, 'due') or run_field(run_id_of(id, 1), 'due') or created
+  return due, task_field(id, 'status') == 'queued' and 1 or 0
+end
+
+-- Rings for a run where few wait; 1 where the caller has to.
+local function ring(run_id, kind, prio)
+  if redis.call('ZCARD', queued_key(kind)) > most_waiting then return 0 end
+  local list, message = unpack(BELLS[prio])
+  if list == '' then return 1 end
+  redis.call('LPUSH', list, (string.gsub(message, '%%run%%', run_id)))
+  return 0
+end
+
+-- The first run of a task that has only one; whether the caller has to ring.
+local function first_run(id, kind, prio, status, due)
+  local run_id = run_id_of(id, 1)
+  if status == 'queued' then
+    redis.call('HSET', run_key(run_id), 'status', status, 'due', number_text(due), 'queued', number_text(due))
+    redis.call('ZADD', queued_key(kind), queue_score(prio, due), run_id)
+    return ring(run_id, kind, prio)
+  end
+  redis.call('HSET', run_key(run_id), 'status', status, 'due', number_text(due))
+  set_due(run_id, due)
+  return 0
+end
+
 local function store(i, now)
   local id, kind_of_task, kind, prio, created, about, spec, tags, delay, given, expires, losses, paused = unpack(ARGV, i, i + FIELDS - 1)
-  if redis.call('EXISTS', task_key(id)) == 1 then
-    local due = task_field(id, 'due') or run_field(run_id_of(id, 1), 'due') or created
-    return due, task_field(id, 'status') == 'queued' and 1 or 0
-  end
+  if stored_before[i] then return again(id, created) end
   local due = tonumber(given) or now
   if delay ~= '' then due = now + tonumber(delay) end
   local status = paused ~= '' and 'paused' or kind_of_task == 'immediate' and 'queued' or 'scheduled'
-  redis.call('HSET', task_key(id), 'status', status, 'type', kind_of_task, 'kind', kind, 'prio', prio,
-    'created', created, 'updated', created, 'runs', 0, 'losses', losses, 'owner', owner)
-  if kind_of_task ~= 'immediate' then redis.call('HSET', task_key(id), 'due', number_text(due)) end
+  local fields = { 'status', status, 'type', kind_of_task, 'kind', kind, 'prio', prio, 'created', created,
+    'updated', created, 'losses', losses, 'owner', owner, 'runs', kind_of_task == 'scheduled' and 0 or 1 }
+  local function add(name, value)
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+  if kind_of_task ~= 'immediate' then add('due', number_text(due)) end
   if kind_of_task == 'scheduled' then
-    redis.call('HSET', task_key(id), 'fired', 0, 'history', history)
+    add('fired', 0)
+    add('history', history)
     redis.call('SADD', schedules_key(owner), id)
   end
-  if expires ~= '' then redis.call('HSET', task_key(id), 'expires', expires) end
-  count('submitted:' .. kind_of_task .. ':' .. kind, 'submitted', now, 1)
-  redis.call('SET', about_key(id), about)
-  redis.call('SET', spec_key(id), spec)
+  if expires ~= '' then add('expires', expires) end
+  if tags ~= '[]' then
+    add('tags', tags)
+    for _, tag in ipairs(cjson.decode(tags)) do redis.call('ZADD', index_key('tag', tag), 0, id) end
+  end
+  redis.call('HSET', task_key(id), unpack(fields))
+  redis.call('MSET', about_key(id), about, spec_key(id), spec)
   redis.call('ZADD', TASKS, 0, id)
   redis.call('ZADD', index_key('status', status), 0, id)
   redis.call('ZADD', index_key('type', kind_of_task), 0, id)
   redis.call('ZADD', index_key('kind', kind), 0, id)
   redis.call('ZADD', index_key('owner', owner), 0, id)
-  if tags ~= '[]' then redis.call('HSET', task_key(id), 'tags', tags) end
-  for _, tag in ipairs(cjson.decode(tags)) do redis.call('ZADD', index_key('tag', tag), 0, id) end
+  count('submitted:' .. kind_of_task .. ':' .. kind, 'submitted', now, 1)
   if kind_of_task == 'scheduled' then
     set_due(id, due)
     return number_text(due), 0
   end
-  local run_id = create_run(id, due, status, kind_of_task == 'immediate' and due or now)
-  if kind_of_task == 'delayed' then
-    set_due(run_id, due)
-    return number_text(due), 0
-  end
-  return number_text(due), redis.call('ZCARD', queued_key(kind)) <= most_waiting and 1 or 0
+  return number_text(due), first_run(id, kind, prio, status, due)
 end
 
 if ARGV[6] ~= '' and redis.call('HGET', receipt_key(ARGV[6]), 'token') ~= ARGV[7] then return { 'taken' } end
@@ -79,4 +110,7 @@ for i = FIRST, #ARGV, FIELDS do
   answer[#answer + 1] = rings
 end
 if ARGV[6] ~= '' then redis.call('HSET', receipt_key(ARGV[6]), 'answer', ARGV[8]) end
+if ARGV[9] ~= '' and tasks > 0 then
+  redis.call('XADD', PREFIX .. 'audit', 'MAXLEN', '~', ARGV[10], '*', unpack(cjson.decode(ARGV[9])))
+end
 return answer

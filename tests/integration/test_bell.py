@@ -16,7 +16,9 @@ import redis
 import celery_app
 from config.settings import load
 from tasks.model import Priority
+from tasks.store import Entry
 from tests.integration.service import Service, wait_for
+from tests.make import make_task
 
 RUNS = [f"0192f0c1d2e3f4a5b6c7.{number}" for number in range(1, 201)]
 #: Of every message its own, or of the process that sent it.
@@ -86,6 +88,29 @@ def test_a_bell_is_the_message_that_celery_would_have_sent(server: Service, prio
     client.close()
 
 
+@pytest.mark.parametrize("priority", list(Priority))
+def test_the_store_rings_with_the_same_message_in_the_step_that_stores_the_task(
+    server: Service, priority: Priority
+) -> None:
+    client = redis.Redis(port=server.redis_port, decode_responses=True)
+    app = app_of(server)
+    task = make_task(priority=priority)
+    ((_, rings),) = app.store.submit_all(
+        [Entry(task=task, delay=None, losses=1)], owner="me", history=1, letters=app.bell.letters
+    )
+    assert not rings
+    assert client.info("commandstats")["cmdstat_lpush"]["calls"] == 1
+    key, message = taken(client)
+    run_id = f"{task.id}.1"
+    app.tasks["tasks.execute"].apply_async((run_id,), task_id=run_id, priority=celery_app.PRIORITIES[priority])
+    expected_key, expected = taken(client)
+    assert key == expected_key
+    assert as_read(message) == as_read(expected)
+    assert message["properties"]["delivery_tag"] == f"first-{run_id}"
+    app.close()
+    client.close()
+
+
 def test_many_bells_are_one_push_with_a_delivery_each(server: Service) -> None:
     client = redis.Redis(port=server.redis_port, decode_responses=True)
     app = app_of(server)
@@ -105,6 +130,14 @@ def test_a_stock_worker_hears_every_bell(server: Service, tmp_path: Path) -> Non
     app = app_of(server)
     for number, run_id in enumerate(RUNS):
         app.bell.ring([run_id], Priority.HIGH if number % 2 else Priority.NORMAL)
+    stored = []
+    for priority in Priority:  # fewer than RING_AT_MOST, so that the Store rings for each
+        for _ in range(4):
+            task = make_task(priority=priority)
+            app.store.submit_all(
+                [Entry(task=task, delay=None, losses=1)], owner="me", history=1, letters=app.bell.letters
+            )
+            stored.append(f"{task.id}.1")
     broker = f"redis://127.0.0.1:{server.redis_port}/0"
     with (tmp_path / "stock.out").open("wb") as out:
         worker = subprocess.Popen(
@@ -115,11 +148,11 @@ def test_a_stock_worker_hears_every_bell(server: Service, tmp_path: Path) -> Non
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_for("every bell heard", lambda: client.llen("heard") >= len(RUNS), seconds=60)
+        wait_for("every bell heard", lambda: client.llen("heard") >= len(RUNS) + len(stored), seconds=60)
     finally:
         worker.terminate()
         worker.wait(30)
-    assert sorted(client.lrange("heard", 0, -1)) == sorted(RUNS)
+    assert sorted(client.lrange("heard", 0, -1)) == sorted([*RUNS, *stored])
     client.close()
 
 

@@ -297,6 +297,28 @@ def test_every_change_and_every_refusal_is_noted_without_secrets(guarded: Guarde
         assert secret not in page.text
 
 
+def test_tasks_and_their_entry_are_stored_in_one_step(store: Store, tmp_path: Path) -> None:
+    api = make_api(store, tmp_path, auth_required=True, quota_tasks=3)
+    guarded = Guarded(api)
+    admin, olga = guarded.user("root2", Role.ADMIN), guarded.user("olga")
+    store.connection.command("CONFIG", "RESETSTAT")
+    first = guarded.call("POST", "/api/tasks", olga, json=http_body())
+    calls = store.connection.command("INFO", "commandstats")
+    # One script for the API key, one for all of the rest.
+    assert (calls["cmdstat_evalsha"]["calls"], calls["cmdstat_xadd"]["calls"]) == (2, 1)
+    batch = guarded.call("POST", "/api/tasks/batch", olga, json={"tasks": [http_body(), http_body()]})
+    assert (first.status_code, batch.status_code) == (201, 201)
+    assert guarded.call("POST", "/api/tasks", olga, json=http_body()).json["code"] == "quota_exceeded"
+    assert guarded.call("POST", "/api/tasks", olga, json={}).status_code == 422
+    entries = guarded.call("GET", "/api/audit", admin).json["entries"]
+    assert [(entry["what"], entry["target"], entry["status"]) for entry in entries] == [
+        ("POST /api/tasks", "", 429),
+        ("POST /api/tasks/batch", "", 201),
+        ("POST /api/tasks", first.json["id"], 201),
+    ]
+    api.close()
+
+
 def test_the_audit_log_is_read_in_pages_and_capped(store: Store, tmp_path: Path) -> None:
     api = make_api(store, tmp_path, auth_required=True, audit_length=100)
     guarded = Guarded(api)
