@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from logging import ERROR, getLogger
 
+from flower.views import monitor
+from tornado import web
+
 from config import flower_login, logs, settings
 
 _settings = settings.load()
@@ -12,6 +15,9 @@ address = _settings.flower_host
 port = _settings.flower_port
 _login, _made = flower_login.flower_login(_settings)
 basic_auth = [_login]
+
+# Flower itself would tell its metrics, with the names of workers, to everybody.
+monitor.Metrics.get = web.authenticated(monitor.Metrics.get)
 
 logs.configure(_settings, "flower")
 if _made:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import sys
 import threading
@@ -16,10 +17,14 @@ from gunicorn.glogging import Logger
 from api import create_app, identity
 from api.patience import worker_class
 from config import logs
+from config.listening import Address, fault_of
 from config.settings import InvalidSettings, Settings, load
 from tasks import __version__
+from tasks.errors import StoreUnavailable
 from tasks.store.accounts import Accounts
 from tasks.task_manager import TaskManager
+
+log = logging.getLogger(__name__)
 
 #: Seconds for one answer of Redis. A request that meets a frozen Redis answers 503 within 3 s: at most two such waits.
 PATIENCE = 1.3
@@ -38,8 +43,16 @@ class SharedLog(Logger):
 class Server(BaseApplication):
     """Gunicorn: a few processes with many threads each, which wait for Redis and not for each other."""
 
-    def __init__(self, settings: Settings, build: Callable[[], Flask], leaving: threading.Event) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        build: Callable[[], Flask],
+        leaving: threading.Event,
+        announce: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`announce` is called once, when the API listens."""
         self._settings = settings
+        self._announce = announce
         self._leaving = leaving
         self._build = build
         super().__init__()
@@ -68,6 +81,8 @@ class Server(BaseApplication):
         for name, value in chosen.items():
             self.cfg.set(name, value)
 
+        self.cfg.set("when_ready", lambda _: self._announce())
+
     def load(self) -> Any:
         """The application, made in the process that serves it."""
         return self._build()
@@ -83,6 +98,28 @@ def application(settings: Settings, build: Callable[..., Any], leaving: threadin
         kind.prestart()
     accounts = Accounts(celery.store.connection)
     return create_app(settings, manager, celery.kinds, accounts, leaving=leaving.is_set)
+
+
+def announce(settings: Settings, build: Callable[..., Any]) -> None:
+    """Say where the API listens, and what keeps everybody out of it."""
+    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+    with contextlib.suppress(OSError, ValueError):  # nobody need read it
+        sys.stdout.write(f"The API listens on http://{host}:{settings.api_port} (/api/docs). Ctrl-C ends it.\n")
+        sys.stdout.flush()
+    if not settings.auth_is_required or settings.admin_password is not None:
+        return
+    store = build(settings, patience=PATIENCE).store
+    try:
+        found, _ = Accounts(store.connection).users(limit=1)
+    except StoreUnavailable:
+        return
+    finally:
+        store.close()
+    if not found:
+        log.warning(
+            "nobody can log in: calls need a token and there is no user; "
+            "make one with: python start.py create-admin (or set ADMIN_PASSWORD)"
+        )
 
 
 def main(build: Callable[..., Any]) -> int:
@@ -102,8 +139,17 @@ def main(build: Callable[..., Any]) -> int:
     except OSError as error:
         sys.stderr.write(f"LOG_DIR cannot be written: {error}\n")
         return 1
+    address = Address(host=settings.api_host, port=settings.api_port, host_setting="API_HOST", port_setting="API_PORT")
+    if fault := fault_of(address):
+        sys.stderr.write(f"{fault}\n")
+        return 1
     sys.argv[1:] = []
     # Made before gunicorn forks: each of its processes has one of its own.
     leaving = threading.Event()
-    Server(settings, lambda: application(settings, build, leaving), leaving).run()
+    Server(
+        settings,
+        lambda: application(settings, build, leaving),
+        leaving,
+        lambda: announce(settings, build),
+    ).run()
     return 0

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from config.flower_login import flower_login
+from config.listening import Address
 from config.settings import Settings
 from supervision import redis_server
-from supervision.preflight import Address
 from supervision.readiness import Readiness, reachable
 from supervision.service import Plan
 

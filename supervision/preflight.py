@@ -1,28 +1,16 @@
-"""What must be true before anything is started: packages, folders, ports. Imports nothing but the standard library."""
+"""What must be true before anything is started: packages, folders, ports. Needs nothing but the standard library."""
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
 import os
 import re
-import socket
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from config.listening import Address, fault_of
 from supervision.problems import CannotStart
-
-
-@dataclass(frozen=True, kw_only=True)
-class Address:
-    """Where a process will listen, and the settings that say so."""
-
-    host: str
-    port: int
-    host_setting: str
-    port_setting: str
 
 
 def missing_packages(project: Path) -> list[str]:
@@ -63,37 +51,8 @@ def check_ports(addresses: Sequence[Address]) -> None:
             faults.append(
                 f"{seen[address.port]} and {address.port_setting} are both {address.port}: change one of them."
             )
-        elif fault := _port_fault(address):
+        elif fault := fault_of(address):
             faults.append(fault)
         seen.setdefault(address.port, address.port_setting)
     if faults:
         raise CannotStart("\n".join(faults))
-
-
-def _port_fault(address: Address) -> str | None:
-    try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, kind, protocol, _, place in found[:1]:
-            with socket.socket(family, kind, protocol) as trial:
-                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                trial.bind(place)
-                trial.listen(1)
-    except socket.gaierror:
-        return f"{address.host_setting}={address.host} is no address: correct {address.host_setting}."
-    except OSError as error:
-        return _bind_fault(address, error)
-    return None
-
-
-def _bind_fault(address: Address, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"Port {address.port} ({address.port_setting}) is taken: stop what uses it, "
-            f"or set {address.port_setting} to a free port."
-        )
-    if error.errno == errno.EACCES:
-        return f"Port {address.port} ({address.port_setting}) is not allowed to this user: take one above 1023."
-    return (
-        f"Nothing can listen on {address.host}:{address.port} ({error.strerror}): "
-        f"correct {address.host_setting} or {address.port_setting}."
-    )

@@ -62,7 +62,7 @@ class InvalidTask(ServiceError):
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
         count = len(problems)
         only = f" The first {MOST_TOLD} are told." if count > MOST_TOLD else ""
-        super().__init__(f"{count} field{'s' if count != 1 else ''} of the task cannot be accepted.{only}")
+        super().__init__(f"The task cannot be accepted: {count} fault{'s' if count != 1 else ''}.{only}")
         self.problems = tuple(problems[:MOST_TOLD])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -235,8 +235,7 @@ def unknown_fields(body: Mapping[str, Any], known: Collection[str]) -> Iterator[
     """A problem for each field that is not known, with the nearest name that is."""
     for number, name in enumerate(name for name in body if name not in known):
         # Looking for the nearest name is slow, and what is beyond MOST_TOLD is not told.
-        near = difflib.get_close_matches(name[:100], known, 1) if number < MOST_TOLD else ()
-        hint = f" Did you mean `{near[0]}`?" if near else ""
+        hint = _nearest(name, known) if number < MOST_TOLD else ""
         yield _problem(f"/{_escape(name[:100])}", "unknown_field", f"There is no such field.{hint}")
 
 
@@ -312,7 +311,7 @@ def validated(model: type[Model], fields: Mapping[str, Any], problems: list[Fiel
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        problems.extend(_explained(error))
+        problems.extend(_explained(error, model))
         return None
 
 
@@ -356,7 +355,12 @@ SENTENCES = {
 }
 
 
-def _explained(error: ValidationError) -> Iterator[FieldProblem]:
+def _nearest(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name[:100], known, 1)
+    return f" Did you mean `{near[0]}`?" if near else ""
+
+
+def _explained(error: ValidationError, model: type[BaseModel]) -> Iterator[FieldProblem]:
     told = set()
     for fault in error.errors(include_url=False, include_input=False):
         # A union reports each branch, with the branch's name in `loc`; the first tells enough.
@@ -367,7 +371,19 @@ def _explained(error: ValidationError) -> Iterator[FieldProblem]:
         told.add(pointer)
         sentence = SENTENCES.get(fault["type"])
         text = sentence.format(**fault.get("ctx", {})) if sentence else f"{fault['msg'].removeprefix('Value error, ')}."
+        if fault["type"] == "extra_forbidden":
+            text += _nearest(str(place[-1]), _fields_at(model, place[:-1]))
         yield _problem(pointer, _code(fault["type"]), text)
+
+
+def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> set[str]:
+    """Names of the fields of the object that stands at `place` in a model; none where that is no model."""
+    found: type[BaseModel] | None = model
+    for part in place:
+        field = found.model_fields.get(str(part)) if found else None
+        inner = (field.annotation, *get_args(field.annotation)) if field else ()
+        found = next((each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)), None)
+    return _names(found) if found else set()
 
 
 def _plain(place: Sequence[int | str]) -> set[int | str]:
@@ -375,8 +391,9 @@ def _plain(place: Sequence[int | str]) -> set[int | str]:
 
 
 UNION_BRANCHES = frozenset({"str", "int", "float", "bool", "constrained-str", "constrained-int"})
-CODES: Mapping[str, Literal["missing", "wrong_type", "too_large", "too_small", "invalid"]] = {
+CODES: Mapping[str, Literal["missing", "unknown_field", "wrong_type", "too_large", "too_small", "invalid"]] = {
     "missing": "missing",
+    "extra_forbidden": "unknown_field",
     "greater_than": "too_small",
     "greater_than_equal": "too_small",
     "string_too_short": "too_small",

@@ -121,7 +121,7 @@ TASK: dict[str, Any] = {
 #: A sentence, and a wrong field where there are some, for the codes whose problems are shown.
 DETAILS: dict[str, tuple[str, FieldProblem | None]] = {
     "invalid_task": (
-        "1 field of the task cannot be accepted.",
+        "The task cannot be accepted: 1 fault.",
         FieldProblem(
             pointer="/function_code",
             code="import_not_allowed",

@@ -222,7 +222,9 @@ def test_flower_wants_the_password_that_start_shows(started: Started) -> None:
     found = re.search(r"\(user (\S+), password (\S+)\)", started.output)
     assert found
     url = f"http://127.0.0.1:{started.environment['FLOWER_PORT']}"
-    assert requests.get(url, timeout=10).status_code == 401
+    for path in ("", "/metrics", "/api/workers"):
+        assert requests.get(f"{url}{path}", timeout=10).status_code == 401
+    assert "flower_worker_online" in requests.get(f"{url}/metrics", auth=(found[1], found[2]), timeout=10).text
     page = requests.get(f"{url}/workers", auth=(found[1], found[2]), timeout=10)
     assert page.status_code == 200
     done = started.finished(started.code(QUICK)["id"])

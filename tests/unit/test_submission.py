@@ -281,7 +281,7 @@ def test_everything_that_is_wrong_is_told_in_one_answer(parser: Parser) -> None:
         "/name": "too_small",
         "/max_runs": "too_small",
         "/retry/max": "too_small",
-        "/retry/bakoff": "invalid",
+        "/retry/bakoff": "unknown_field",
         "/tags/0": "too_small",
         "/tags/1": "too_large",
         "/priority": "invalid",

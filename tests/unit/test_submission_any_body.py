@@ -152,5 +152,5 @@ def test_a_small_body_cannot_cause_an_enormous_answer(parser: Parser, body: Any)
 def test_a_refusal_that_leaves_some_out_says_so(parser: Parser) -> None:
     with pytest.raises(InvalidTask) as caught:
         parser.parse(http_body(**{f"field_{number}": 1 for number in range(150)}), NOW)
-    assert caught.value.message == "150 fields of the task cannot be accepted. The first 100 are told."
+    assert caught.value.message == "The task cannot be accepted: 150 faults. The first 100 are told."
     assert len(caught.value.problems) == 100
