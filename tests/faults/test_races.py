@@ -79,12 +79,7 @@ STATES: tuple[State, ...] = (
     paused,
 )
 #: What happens at the same moment.
-RACES = (
-    ("stop", "delete"),
-    ("stop", "stop", "run"),
-    ("delete", "delete", "pause"),
-    ("stop", "resume", "pause", "delete"),
-)
+RACES = (("stop", "stop", "run"), ("stop", "resume", "delete", "pause", "delete"))
 
 
 def ask(service: Service, task_id: str, verb: str) -> requests.Response:
