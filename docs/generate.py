@@ -1,14 +1,29 @@
-"""Writes docs/explain/states.md from the table of moves in tasks/model.py: `python -m docs.generate`."""
+"""Writes the pages that are made from the code: `python -m docs.generate`.
+
+docs/explain/states.md comes from the table of moves in tasks/model.py, the second half of docs/reference/api.md from
+the API's own description.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from tasks.model import ENDED, FINISHED, RUN_MOVES, SCHEDULE_MOVES, Status
+from api import create_app, identity
+from api.openapi.document import document
+from config.settings import load
+from docs import calls
+from tasks.base_tasks import build_kinds
+from tasks.model import ENDED, FINISHED, RUN_MOVES, SCHEDULE_MOVES, Priority, Status
+from tasks.store import Store
+from tasks.store.accounts import Accounts
+from tasks.task_manager import TaskManager
 
 S = Status
 PAGE = Path(__file__).parent / "explain" / "states.md"
+API_PAGE = Path(__file__).parent / "reference" / "api.md"
 
 MEANING: Mapping[Status, str] = {
     S.SCHEDULED: "Waits for its time.",
@@ -133,5 +148,27 @@ def _table(moves: Mapping[Status, frozenset[Status]], reasons: Moves) -> str:
     return "\n".join(lines) + "\n"
 
 
+def description() -> dict[str, Any]:
+    """The OpenAPI document of a service that wants tokens; no Redis is asked."""
+    with TemporaryDirectory() as folder:
+        settings = load(data_dir=folder, log_dir=folder, auth_required=True)
+        store, kinds = Store("redis://127.0.0.1:1/0", timeout=1), build_kinds(settings)
+        manager = TaskManager(store=store, bell=_NoBell(), kinds=kinds, settings=settings, who=identity.current)
+        app = create_app(settings, manager, kinds, Accounts(store.connection))
+        return document(app, kinds, needs_token=True)
+
+
+class _NoBell:
+    def ring(self, run_ids: Iterable[str], priority: Priority = Priority.NORMAL) -> None:
+        """Nothing is submitted here."""
+
+
+def api(page: str, found: Mapping[str, Any]) -> str:
+    """The text of docs/reference/api.md: what people wrote, then what the document `found` tells."""
+    written = page.partition(calls.INTRODUCTION.partition("\n")[0])[0]
+    return f"{written.rstrip()}\n\n{calls.reference(found)}"
+
+
 if __name__ == "__main__":
     PAGE.write_text(states(), encoding="utf-8")
+    API_PAGE.write_text(api(API_PAGE.read_text(encoding="utf-8"), description()), encoding="utf-8")

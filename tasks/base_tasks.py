@@ -196,7 +196,7 @@ class HttpSpec(Spec):
 
     api_url: str = Field(min_length=1, max_length=8192, description="Where to call; http or https.")
     method: Annotated[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], BeforeValidator(_upper)] = (
-        "GET"
+        Field(default="GET", description="In upper or lower case.")
     )
     headers: dict[str, Annotated[str, StringConstraints(max_length=8192)]] = Field(
         default_factory=dict, max_length=100, description="Request headers."
@@ -217,7 +217,7 @@ class HttpSpec(Spec):
     expected_status: Annotated[list[StatusCode | StatusClass], BeforeValidator(_listed)] = Field(
         default_factory=list, max_length=50, description="Statuses or classes that count as success; default: any 2xx."
     )
-    follow_redirects: bool = True
+    follow_redirects: bool = Field(default=True, description="Up to 10; credentials stay behind when the host changes.")
     verify_tls: bool = Field(
         default=True, description="Whether the certificate must be valid; false needs HTTP_ALLOW_UNVERIFIED_TLS."
     )

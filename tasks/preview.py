@@ -27,12 +27,16 @@ TOUCHED_EACH = 3
 class PreviewFields(Fields):
     """What may be asked of a preview."""
 
-    cron_expression: Annotated[str, StringConstraints(min_length=1, max_length=256)]
-    timezone: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "UTC"
-    start_at: MomentText | None = None
-    end_at: MomentText | None = None
+    cron_expression: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(
+        description="As in a task."
+    )
+    timezone: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
+        default="UTC", description="IANA name of the zone."
+    )
+    start_at: MomentText | None = Field(default=None, description="No occurrence before this moment.")
+    end_at: MomentText | None = Field(default=None, description="No occurrence after this moment.")
     after: MomentText | None = Field(default=None, description="Show what comes after this moment instead of now.")
-    count: Annotated[int, Field(ge=1, le=MOST_SHOWN)] = SHOWN
+    count: Annotated[int, Field(ge=1, le=MOST_SHOWN)] = Field(default=SHOWN, description="How many to show.")
     task_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{36}$")] | None = Field(
         default=None, description="The task whose `H` is meant; a new task has another."
     )

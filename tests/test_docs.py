@@ -171,6 +171,72 @@ def _run() -> Run:
     return Run(id="t.1", task_id="t", number=1, status=Status.RUNNING, due_at=NOW, attempt=1, started_at=NOW)
 
 
+@pytest.fixture(scope="module")
+def described() -> dict[str, Any]:
+    """The OpenAPI document."""
+    return generate.description()
+
+
+def test_every_call_and_every_shape_in_the_page_is_what_the_description_of_the_api_makes_it(
+    described: dict[str, Any],
+) -> None:
+    assert generate.api(API, described) == API, "docs/reference/api.md is dated: run python -m docs.generate"
+
+
+def test_every_field_that_is_sent_has_a_meaning(described: dict[str, Any]) -> None:
+    shapes = described["components"]["schemas"]
+    sent = [
+        name for name in shapes if name.startswith("Submit") or name in ("TaskEdit", "PreviewFields", "RetryFields")
+    ]
+    missing = [
+        f"{name}.{field}"
+        for name in sent
+        for field, schema in shapes[name]["properties"].items()
+        if not schema.get("description")
+    ]
+    assert missing == []
+
+
+BOUNDS = ("minimum", "maximum", "maxLength", "maxItems", "maxProperties")
+
+
+def bounds_of(schema: dict[str, Any]) -> Iterator[int]:
+    """The numbers that bound a field, but for those that go without saying."""
+    for part in (schema, *schema.get("anyOf", ())):
+        yield from (part[name] for name in BOUNDS if 1 < part.get(name, 0) < 100_000_000)
+
+
+def written_fields() -> Iterator[tuple[str, list[str]]]:
+    """The fields in the tables that people wrote about submissions, and the cells of their rows."""
+    written = API[API.index("## POST /api/tasks") : API.index("## POST /api/tasks/batch")]
+    for line in written.splitlines():
+        if line.startswith("| `"):
+            cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+            yield from ((name, cells) for name in words(cells[0]))
+
+
+@pytest.mark.parametrize(("name", "cells"), list(written_fields()), ids=[name for name, _ in written_fields()])
+def test_what_people_wrote_about_a_field_is_what_the_description_says(
+    described: dict[str, Any], name: str, cells: list[str]
+) -> None:
+    shapes = described["components"]["schemas"]
+    holders = [
+        shape
+        for key, shape in shapes.items()
+        if key.startswith(("Submit", "RetryFields")) and name in shape.get("properties", {})
+    ]
+    assert holders, f"there is no field {name}"
+    schema = holders[0]["properties"][name]
+    plain = " ".join(cells).replace(",", "")
+    assert [bound for bound in bounds_of(schema) if str(bound) not in plain] == []
+    if len(cells) == 3:
+        assert (cells[1] == "needed") is all(name in shape["required"] for shape in holders)
+        default = schema.get("default")
+        if default is not None:
+            shown = f"{default:g}" if isinstance(default, float) else str(default)
+            assert cells[1].strip("`").lower() == shown.lower()
+
+
 def test_every_json_block_is_json() -> None:
     for page in PAGES:
         for block in blocks(text_of(page), "json"):

@@ -26,6 +26,28 @@ MORE: Mapping[str, Schema] = {
 }
 
 
+#: What the fields mean that every kind has; those of a kind say it in its Spec.
+MEANINGS: Mapping[str, str] = {
+    "name": "What people call it; no control characters.",
+    "task_type": "When it is to be done: at once, once later, or again and again.",
+    "delay_seconds": "So long after it was stored; either this or `run_at`.",
+    "run_at": "At this moment, with its offset; either this or `delay_seconds`.",
+    "cron_expression": "5 fields, 6 with seconds first, or @hourly and its like.",
+    "timezone": "IANA name of the zone whose clock the expression is read on; UTC where it is not said.",
+    "start_at": "No run before this moment.",
+    "end_at": "No run after this moment.",
+    "max_runs": "How many runs there are in all.",
+    "overlap": "What a run does that is due while another is in progress; `skip` where it is not said.",
+    "misfire": "What becomes of runs that nobody fired in time; `once` for all of them where it is not said.",
+    "misfire_limit": "At most so many under `all`; 10 where it is not said.",
+    "timeout": "Seconds an attempt may take, at most TASK_TIMEOUT; that for code and 30 for HTTP where it is not said.",
+    "retry": "When a failed attempt is tried again; never where it is not said.",
+    "expires_in": "Seconds after its due time at which a run that has not started is given up.",
+    "tags": "Words to find it by.",
+    "priority": "`high` goes before all `normal` ones that wait.",
+}
+
+
 def submissions(kinds: Mapping[str, Kind], template: str) -> tuple[dict[str, Schema], dict[str, Schema]]:
     """The shapes of submissions by name, `Submission` being any of them; and the `$defs` that they refer to."""
     base = Submission.model_json_schema(ref_template=template)
@@ -74,7 +96,7 @@ def _one(base: Schema, spec: Schema, task_type: TaskType, way: str | None, title
     wanted = {way} if way and task_type is TaskType.DELAYED else set(TIMING[task_type])
     left_out = {name for names in TIMING.values() for name in names} - wanted
     fields = {name: dict(_field(name, schema)) for name, schema in base["properties"].items() if name not in left_out}
-    fields["task_type"] = {"type": "string", "const": str(task_type)}
+    fields["task_type"] = {"type": "string", "const": str(task_type), "description": MEANINGS["task_type"]}
     if way:
         fields[way] = _without_null(fields[way])
     properties = {**fields, **{name: dict(_plain(schema)) for name, schema in spec["properties"].items()}}
@@ -94,6 +116,8 @@ def _field(name: str, schema: Schema) -> Iterator[tuple[str, Any]]:
     for branch in schema.get("anyOf", [schema]):
         if branch.get("type") == "string":
             branch.update(MORE.get(name, {}))
+    if name in MEANINGS:
+        schema["description"] = MEANINGS[name]
     yield from schema.items()
 
 
