@@ -1,60 +1,43 @@
-"""The gunicorn worker: threads that serve, and one loop that waits for slow clients in their stead."""
+"""The gunicorn worker: threads that serve whichever request has arrived, and nobody who waits for a slow client."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import http
-import json
+import logging
 import resource
 import selectors
 import socket
-import struct
 import threading
 import time
-import uuid
-from email.utils import formatdate
-from functools import partial
 from typing import Any
 
-from gunicorn.http import get_parser
-from gunicorn.http.errors import (
-    ExpectationFailed,
-    LimitRequestHeaders,
-    LimitRequestLine,
-    ParseException,
-)
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from api.browser import HEADERS
+from api import readiness, refusal
 from api.framing import Ambiguous, Arrival
+from api.line import Line
+
+log = logging.getLogger(__name__)
 
 #: Bytes that are held for all unfinished requests together.
 MOST_HELD = 134_217_728
 PIECE = 65_536
 #: Open files of the process besides connections.
 OTHER_FILES = 200
-CODES = {
-    408: "request_timeout",
-    413: "body_too_large",
-    414: "uri_too_long",
-    417: "expectation_failed",
-    431: "headers_too_large",
-    500: "internal_error",
-    505: "http_version_not_supported",
-}
-#: What gunicorn cannot read, where it is not simply a bad request.
-UNREADABLE = {LimitRequestLine: 414, ExpectationFailed: 417, LimitRequestHeaders: 431}
-#: What gunicorn cannot send, for our own sake.
-OUR_FAULT = frozenset({"InvalidResponseHeader", "InvalidResponseHeaderName"})
+#: Seconds for which a connection is read on after its last answer, so that this is not lost to a reset (RFC 9112 §9.6),
+#: and for which a process that ends waits for a request that is on its way over a kept connection.
+LINGER = 2.0
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class PatientWorker(ThreadWorker):
-    """gthread, but a thread gets a request only when all of it has arrived.
+    """gthread, but its threads wait for requests together, and get one only when all of it has arrived.
 
     gthread gives a thread to whoever sends a first byte, so as many slow clients as there are threads hold the server.
-    Here they hold a socket and a little memory, for `slow_client_seconds` at the most.
+    Here they hold a socket and a little memory, for `slow_client_seconds` at the most. And a request goes from the
+    kernel to the thread that answers it; gthread's goes through a loop, a queue and a pipe, there and back.
     """
 
     slow_client_seconds = 15
@@ -64,10 +47,13 @@ class PatientWorker(ThreadWorker):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        #: Connections whose request has not arrived, oldest first: what has, and until when the rest is waited for.
-        self._arriving: dict[TConn, tuple[Arrival, float]] = {}
-        self._held = 0
         self.worker_connections = min(self.worker_connections, _files() - OTHER_FILES)
+        self._open: set[Line] = set()
+        #: Those that wait for their client, by file number. Taking one out is atomic.
+        self._waiting: dict[int, Line] = {}
+        self._held = 0
+        self._counting = threading.Lock()
+        self._swept_at = 0.0
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Told to end (SIGTERM): whoever waits in a thread is told so."""
@@ -81,14 +67,13 @@ class PatientWorker(ThreadWorker):
 
     def handle_error(self, _: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Say as a problem what gunicorn says in HTML: why it cannot read a request, or that something else failed."""
-        if not isinstance(exc, ParseException) or type(exc).__name__ in OUR_FAULT:
+        status = refusal.status_of(exc)
+        if status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log.error("a request failed outside of the application", exc_info=exc)
-            status = 500
         else:
             self.log.warning("unreadable request from %s: %s", addr[0] if addr else "?", type(exc).__name__)
-            status = next((status for kind, status in UNREADABLE.items() if isinstance(exc, kind)), 400)
         with contextlib.suppress(OSError):
-            client.sendall(_problem(status))
+            client.sendall(refusal.problem(status))
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         """Serve a request. Where more was announced than is taken, the body was not waited for: its line is closed."""
@@ -98,101 +83,189 @@ class PatientWorker(ThreadWorker):
         req._expected_100_continue = False
         return super().handle_request(req, conn)
 
+    # --- the main thread: who comes, and who has taken too long --------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until told to end, then until all requests that have arrived are answered."""
+        self._ready = readiness.make()
+        wake: Any = self.method_queue
+        self.poller.register(wake.fileno(), selectors.EVENT_READ, wake.run_callbacks)
+        for number in range(self.cfg.threads):
+            threading.Thread(target=self._serve, name=f"serve-{number}", daemon=True).start()
+        while self.alive and self.is_parent_alive():
+            self.notify()
+            self.set_accept_enabled(len(self._open) < self.worker_connections)
+            self.wait_for_and_dispatch_events(timeout=1.0)
+            self._sweep()
+        self.alive = False
+        self.set_accept_enabled(False)
+        self._send_away()
+        end = time.monotonic() + self.cfg.graceful_timeout
+        while self._open and time.monotonic() < end:
+            self.notify()
+            self.wait_for_and_dispatch_events(timeout=0.1)
+            self._sweep(every=0.1)
+        for listener in self.sockets:
+            listener.close()
+
     def accept(self, listener: Any) -> None:
         """Accept a connection; where there are too many, the one that is waited for longest makes room."""
-        if self.nr_conns >= self.worker_connections - 1:
+        if len(self._open) >= self.worker_connections - 1:
             self._drop_oldest()
         try:
-            super().accept(listener)
+            client, address = listener.accept()
         except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS):
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS):
+                self._drop_oldest()
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
                 raise
-            self._drop_oldest()
+            return
+        line = Line(self.cfg, client, address, listener.getsockname(), patience=self.slow_client_seconds)
+        line.deadline = time.monotonic() + self.slow_client_seconds
+        self._open.add(line)
+        self._waiting[line.number] = line
+        self._ready.watch(line.number)
 
-    def enqueue_req(self, conn: TConn) -> None:
-        """Wait for the request without a thread. gthread calls this for every connection that may have one."""
-        conn.sock.setblocking(False)
-        if not conn.initialized:
-            limit = struct.pack("ll", self.slow_client_seconds, 0)
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            conn.parser = get_parser(self.cfg, conn.sock, conn.client)
-            conn.initialized = True
-        already = _unreader(conn).buf.getvalue()
-        _unreader(conn).take_buffered()
-        self._arriving[conn] = (Arrival(self.max_body_bytes), time.monotonic() + self.slow_client_seconds)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive, conn))
-        if already:
-            self._take(conn, already)
-        if conn in self._arriving:
-            self._receive(conn, conn.sock)
+    def _sweep(self, every: float = 1.0) -> None:
+        """Close what was waited for long enough."""
+        now = time.monotonic()
+        if now - self._swept_at < every:
+            return
+        self._swept_at = now
+        for line in list(self._waiting.values()):
+            if line.deadline <= now and self._take(line):
+                self._send_off(line)
 
-    def _receive(self, conn: TConn, _: Any) -> None:
+    def _send_away(self) -> None:
+        """Wait no longer for what has begun to arrive, and only a moment for what may be on its way."""
+        now = time.monotonic()
+        for line in list(self._waiting.values()):
+            if line.kept and not line.held:
+                line.deadline = min(line.deadline, now + LINGER)
+            elif self._take(line):
+                self._send_off(line)
+
+    def _drop_oldest(self) -> None:
+        oldest = min(list(self._waiting.values()), key=lambda line: line.deadline, default=None)
+        if oldest is not None and self._take(oldest):
+            self._close(oldest)
+
+    def _take(self, line: Line) -> bool:
+        """Take this one out of those that wait; whether it still was one of them."""
+        taken = self._waiting.pop(line.number, None)
+        if taken is not None and taken is not line:  # a later one that has got the same number
+            self._waiting[taken.number] = taken
+            self._ready.watch_on(taken.number)
+        return taken is line
+
+    def _send_off(self, line: Line) -> None:
+        """Part with a client that was waited for long enough."""
+        if line.held:
+            self._refuse(line, 408)
+        else:
+            self._close(line)
+
+    # --- the threads ---------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        while self.alive or self._open:
+            number = self._ready.await_one(1.0)
+            line = None if number is None else self._waiting.pop(number, None)
+            if line is None:
+                continue
+            try:
+                self._attend(line)
+            except Exception:
+                log.exception("a connection broke")
+                self._close(line)
+
+    def _attend(self, line: Line) -> None:
+        """Take what has arrived, and answer what is whole."""
         try:
-            data = conn.sock.recv(PIECE)
+            data = line.sock.recv(PIECE, socket.MSG_DONTWAIT)
         except (BlockingIOError, InterruptedError):
+            self._wait_on(line)
             return
         except OSError:
             data = b""
-        if data:
-            self._take(conn, data)
-        else:
-            self._forget(conn)
-            self._close(conn)
+        if line.closing and data:
+            self._wait_on(line)
+        elif not data:
+            self._close(line)
+        while data and not line.closing and self._has_arrived(line, data):
+            line.hand_over()
+            keep = self.handle(line)
+            if not keep:
+                self._part(line)
+                return
+            line.kept = True
+            data = line.take_buffered()
+            if not data:
+                line.deadline = time.monotonic() + (self.cfg.keepalive if self.alive else LINGER)
+                self._wait_on(line)
 
-    def _take(self, conn: TConn, data: bytes) -> None:
-        arrival = self._arriving[conn][0]
+    def _has_arrived(self, line: Line, data: bytes) -> bool:
+        """Whether a request is whole with `data`. Where it is not, its client is waited for, or refused."""
+        arrival = line.arrival
+        if arrival is None:
+            arrival = line.arrival = Arrival(self.max_body_bytes)
+            line.deadline = time.monotonic() + self.slow_client_seconds
+        else:
+            self._count(-line.held)
         waited = arrival.waits
         try:
             whole = arrival.add(data)
         except Ambiguous as fault:
-            self._forget(conn)
-            self._refuse(conn, fault.status, fault.detail)
-            return
-        self._held += len(data)
+            line.arrival = None
+            self._refuse(line, fault.status, fault.detail)
+            return False
         if whole:
-            self._forget(conn)
-            _unreader(conn).unread(bytes(arrival.data))
-            super().enqueue_req(conn)
-        elif self._held > MOST_HELD:
-            self._drop_oldest()
-        elif arrival.waits and not waited:
+            return True
+        self._count(line.held)
+        if arrival.waits and not waited:
             with contextlib.suppress(OSError):
-                conn.sock.send(GO_ON)
+                line.sock.send(GO_ON, socket.MSG_DONTWAIT)
+        self._wait_on(line)
+        if self._held > MOST_HELD:
+            self._drop_oldest()
+        return False
 
-    def murder_pending(self) -> None:
-        """Close what was waited for long enough; gthread calls this once a second."""
-        super().murder_pending()
-        now = time.monotonic()
-        for conn, (arrival, deadline) in list(self._arriving.items()):
-            if now < deadline and self.alive:
-                break
-            self._forget(conn)
-            if arrival.data:
-                self._refuse(conn, 408)
-            else:
-                self._close(conn)
+    def _wait_on(self, line: Line) -> None:
+        self._waiting[line.number] = line
+        self._ready.watch_on(line.number)
 
-    def _drop_oldest(self) -> None:
-        for conn in list(self._arriving)[:1]:
-            self._forget(conn)
-            self._close(conn)
+    def _count(self, held: int) -> None:
+        with self._counting:
+            self._held += held
 
-    def _forget(self, conn: TConn) -> None:
-        arrival, _ = self._arriving.pop(conn)
-        self._held = max(0, self._held - len(arrival.data))
-        with contextlib.suppress(OSError, KeyError, ValueError):
-            self.poller.unregister(conn.sock)
-
-    def _refuse(self, conn: TConn, status: int, detail: str = "") -> None:
+    def _refuse(self, line: Line, status: int, detail: str = "") -> None:
         with contextlib.suppress(OSError):
-            conn.sock.send(_problem(status, detail))
-            conn.sock.shutdown(socket.SHUT_WR)
-        self._close(conn)
+            line.sock.send(refusal.problem(status, detail), socket.MSG_DONTWAIT)
+        self._part(line)
 
-    def _close(self, conn: TConn) -> None:
-        self.nr_conns -= 1
-        conn.close()
+    def _part(self, line: Line) -> None:
+        """Say that nothing more comes, and close when the client has seen it, or soon."""
+        self._give_up(line)
+        try:
+            line.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(line)
+            return
+        line.closing = True
+        line.deadline = time.monotonic() + LINGER
+        self._wait_on(line)
+
+    def _give_up(self, line: Line) -> None:
+        if line.arrival is not None:
+            self._count(-line.held)
+            line.arrival = None
+
+    def _close(self, line: Line) -> None:
+        self._give_up(line)
+        self._open.discard(line)
+        line.close()
+        if not self.alive:
+            self.method_queue.defer(int)  # the main thread waits for the last one
 
 
 def worker_class(slow_client_seconds: int, max_body_bytes: int, leaving: threading.Event) -> type[PatientWorker]:
@@ -204,12 +277,6 @@ def worker_class(slow_client_seconds: int, max_body_bytes: int, leaving: threadi
     return type("LimitedWorker", (PatientWorker,), limits)
 
 
-def _unreader(conn: TConn) -> Any:
-    """What a connection's parser reads from; ours are all of HTTP/1.1."""
-    parser: Any = conn.parser
-    return parser.unreader
-
-
 def _files() -> int:
     """How many files the process may have open, after it has asked for as many as it may ask for."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -218,21 +285,3 @@ def _files() -> int:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _problem(status: int, detail: str = "") -> bytes:
-    code = CODES.get(status, "bad_request")
-    phrase = http.HTTPStatus(status).phrase
-    name = uuid.uuid4().hex
-    told = {"type": f"urn:tms:problem:{code}", "title": phrase, "status": status, "detail": detail or f"{phrase}."}
-    body = json.dumps({**told, "code": code, "request_id": name}).encode()
-    headers = {
-        "Date": formatdate(usegmt=True),
-        "Content-Type": "application/problem+json",
-        "Content-Length": str(len(body)),
-        "Connection": "close",
-        "X-Request-Id": name,
-        **HEADERS,
-    }
-    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{header}: {value}" for header, value in headers.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + body

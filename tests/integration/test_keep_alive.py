@@ -58,3 +58,30 @@ def test_more_connections_than_threads_are_all_served(served: Service) -> None:
         assert set(pool.map(ask, range(100))) == {200}
     for connection in idle:
         connection.close()
+
+
+def test_clients_that_do_not_close_after_their_last_answer_hold_no_thread(served: Service) -> None:
+    last = LIVE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    lingering = [socket.create_connection(("127.0.0.1", served.api_port), 10) for _ in range(20)]
+    for connection in lingering:
+        connection.sendall(last)
+    for connection in lingering:
+        heard = b""
+        while part := connection.recv(65536):
+            heard += part
+        assert heard.startswith(b"HTTP/1.1 200")
+    begun = time.monotonic()
+    assert served.call("GET", "/api/health/live").status_code == 200
+    assert time.monotonic() - begun < 6  # held by threads, four at a time for 2 s each, they would have taken 10
+    for connection in lingering:
+        connection.close()
+
+
+def test_a_request_in_pieces_after_another_is_answered(served: Service) -> None:
+    with socket.create_connection(("127.0.0.1", served.api_port), 10) as connection:
+        connection.sendall(LIVE)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        for piece in (LIVE[:10], LIVE[10:30], LIVE[30:]):
+            time.sleep(0.05)
+            connection.sendall(piece)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")

@@ -1,0 +1,72 @@
+"""Which connections have something to read: the kernel tells each to one thread, and to no other until that asks."""
+
+from __future__ import annotations
+
+import select
+import sys
+
+
+class Readiness:
+    """Any number of threads may wait at once."""
+
+    def watch(self, number: int) -> None:
+        """Begin to watch the socket with this file number."""
+        raise NotImplementedError
+
+    def watch_on(self, number: int) -> None:
+        """Tell of it again; it was told of once."""
+        raise NotImplementedError
+
+    def await_one(self, seconds: float) -> int | None:
+        """The file number of a socket that has something to read, or whose other end is closed."""
+        raise NotImplementedError
+
+
+if sys.platform == "linux":
+
+    class Epoll(Readiness):
+        """Linux's."""
+
+        _WANTED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
+
+        def __init__(self) -> None:
+            self._epoll = select.epoll()
+
+        def watch(self, number: int) -> None:
+            """As above."""
+            self._epoll.register(number, self._WANTED)
+
+        def watch_on(self, number: int) -> None:
+            """As above."""
+            self._epoll.modify(number, self._WANTED)
+
+        def await_one(self, seconds: float) -> int | None:
+            """As above."""
+            events = self._epoll.poll(seconds, 1)
+            return events[0][0] if events else None
+
+    make: type[Readiness] = Epoll
+
+else:
+
+    class Kqueue(Readiness):
+        """That of macOS and the BSDs."""
+
+        def __init__(self) -> None:
+            self._queue = select.kqueue()
+
+        def watch(self, number: int) -> None:
+            """As above."""
+            once = select.KQ_EV_ADD | select.KQ_EV_ONESHOT
+            self._queue.control([select.kevent(number, select.KQ_FILTER_READ, once)], 0)
+
+        def watch_on(self, number: int) -> None:
+            """As above."""
+            self.watch(number)
+
+        def await_one(self, seconds: float) -> int | None:
+            """As above."""
+            events = self._queue.control(None, 1, seconds)
+            return events[0].ident if events else None
+
+    make = Kqueue
