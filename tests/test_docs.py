@@ -295,6 +295,35 @@ def test_the_page_of_states_is_what_the_table_of_moves_makes_it() -> None:
     assert text_of(ROOT / "docs" / "explain" / "states.md") == generate.states()
 
 
+# --- attacks -----------------------------------------------------------------------------------------------------
+
+ATTACKS = [cells for cells in rows(ROOT / "docs" / "explain" / "security.md") if len(cells) == 3 and "](" in cells[2]]
+
+
+@pytest.mark.parametrize("cells", ATTACKS, ids=[cells[0][:40] for cells in ATTACKS])
+def test_every_attack_in_the_table_is_held_by_the_tests_that_it_names(cells: list[str]) -> None:
+    for part in cells[2].split("; "):
+        found = re.fullmatch(r"\[(\w+)\]\(([^)]+)\): (.+)", part)
+        assert found, part
+        name, path, tests = found.groups()
+        file = (ROOT / "docs" / "explain" / path).resolve()
+        assert file.stem == name
+        there = {node.name for node in ast.walk(ast.parse(text_of(file))) if isinstance(node, ast.FunctionDef)}
+        assert words(tests)
+        assert [test for test in words(tests) if test not in there] == []
+
+
+def test_the_attacks_that_we_promised_to_try_are_in_the_table() -> None:
+    told = " ".join(cell for cells in ATTACKS for cell in cells).lower()
+    promised = (
+        *("forged", "alg: none", "wrong key", "another owner", "higher role", "encodings", "redirects", "rebinding"),
+        *("ipv6", "proxies", "smuggling", "1,000 slow", "depth", "doubled names", "huge numbers", "log", "path tricks"),
+        "time that a login takes",
+    )
+    assert [word for word in promised if word not in told] == []
+    assert len(ATTACKS) > 20
+
+
 # --- the guide and the two readmes -------------------------------------------------------------------------------
 
 

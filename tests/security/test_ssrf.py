@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,3 +229,27 @@ def test_public_addresses_and_names_are_not_refused() -> None:
     caller = HttpCaller(allowed_networks=[], max_response_bytes=1000)
     for host in ("8.8.8.8", "1.1.1.1", "[2606:4700:4700::1111]", "example.com", "localhost.example.com", "169.253.0.1"):
         assert caller.problems(HttpRequest(api_url=f"https://{host}:8443/")) == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_proxies_and_netrc_of_the_environment_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str
+) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login a password b\n", encoding="ascii")
+    with (
+        Server(lambda _seen, _connection: answer("proxied")) as proxy,
+        Server(lambda _seen, _connection: answer("direct")) as server,
+    ):
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            for spelled in (name, name.upper()):
+                monkeypatch.setenv(spelled, proxy.url().replace("http", scheme))
+        monkeypatch.setenv("no_proxy", "")
+        monkeypatch.setenv("NETRC", str(netrc))
+        caller = HttpCaller(allowed_networks=[ip_network("127.0.0.0/8")], max_response_bytes=10_000)
+        limits = Limits(timeout=10, max_result_bytes=100_000)
+        outcome = caller.call(HttpRequest(api_url=server.url()), limits=limits, report=Report(0))
+    assert isinstance(outcome, Done)
+    assert outcome.value["body"] == "direct"
+    assert proxy.connections == 0
+    assert "Authorization" not in server.seen[0].headers

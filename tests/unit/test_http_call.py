@@ -287,17 +287,3 @@ def test_localhost_and_ipv6_can_be_called_where_the_operator_allows_them() -> No
         assert value_of(call(four.url("/", host="localhost")))["body"] == "four"
     assert six.seen[0].headers["Host"] == f"[::1]:{six.port}"
     assert four.seen[0].headers["Host"] == f"localhost:{four.port}"
-
-
-def test_proxies_and_netrc_of_the_environment_are_ignored(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    netrc = tmp_path_factory.mktemp("home") / ".netrc"
-    netrc.write_text("machine 127.0.0.1 login a password b\n")
-    with Server(always(answer("proxied"))) as proxy, Server(always(answer("direct"))) as server:
-        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
-            monkeypatch.setenv(name, proxy.url())
-        monkeypatch.setenv("NETRC", str(netrc))
-        assert value_of(call(server.url()))["body"] == "direct"
-    assert proxy.connections == 0
-    assert "Authorization" not in server.seen[0].headers
