@@ -95,7 +95,7 @@ def application(settings: Settings, build: Callable[..., Any], leaving: threadin
         store=celery.store, bell=celery.bell, kinds=celery.kinds, settings=settings, who=identity.current
     )
     for kind in celery.kinds.values():
-        kind.prestart()
+        kind.prestart(runs=False)
     accounts = Accounts(celery.store.connection)
     return create_app(settings, manager, celery.kinds, accounts, leaving=leaving.is_set)
 

@@ -52,8 +52,8 @@ class Kind:
         """Do the work once, within `limits`, telling `report` what it prints; never raises for the work's faults."""
         raise NotImplementedError
 
-    def prestart(self) -> None:
-        """Make ready ahead of the first run, in a process that is going to do some."""
+    def prestart(self, *, runs: bool) -> None:
+        """Make ready ahead of the first use, in a process that checks specs and, where `runs`, runs them too."""
 
     def health(self) -> Mapping[str, Any]:
         """What this kind adds to /api/health, by name."""
@@ -154,9 +154,9 @@ class CodeKind(Kind):
             **(spec.limits.model_dump() if spec.limits else {}),
         )
 
-    def prestart(self) -> None:
-        """Start the sandbox's zygote."""
-        self._sandbox.prestart()
+    def prestart(self, *, runs: bool) -> None:
+        """Start the sandbox's zygotes."""
+        self._sandbox.prestart(runs=runs)
 
     def health(self) -> Mapping[str, Any]:
         """The layers in force."""

@@ -215,7 +215,7 @@ class Worker:
     def prepare(self) -> None:
         """Make the kinds ready, before the first bell."""
         for kind in self._kinds.values():
-            kind.prestart()
+            kind.prestart(runs=True)
 
     def start(self) -> None:
         """Begin to tell that this worker lives."""

@@ -70,7 +70,7 @@ class EchoKind(Kind):
             return Failed(code=spec.fails or "code_raised", message="It failed.", permanent=spec.permanent, line=2)
         return Done(value=spec.echo)
 
-    def prestart(self) -> None:
+    def prestart(self, *, runs: bool) -> None:
         self.prestarted += 1
 
     def close(self) -> None:

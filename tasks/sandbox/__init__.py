@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing is not loaded for this: a zygote has no use for it, and each fork would cost more
 if TYPE_CHECKING:
+    from typing import Any
+
     from tasks.sandbox.client import Sandbox, SandboxUnavailable
     from tasks.sandbox.inputs import check_arguments
 

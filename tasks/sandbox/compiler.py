@@ -8,11 +8,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.sandbox.names import FILENAME
 from tasks.sandbox.policy import Policy
 from tasks.sandbox.problems import Problem
 
-#: What tracebacks call the user's source.
-FILENAME = "<task>"
 #: Deep enough for long sums of ordinary code; deeper source is refused as too complex.
 COMPILE_RECURSION = 6000
 

@@ -7,13 +7,16 @@ them can be replaced.
 # ruff: noqa: SIM905 - long lists of names read best as running text.
 from __future__ import annotations
 
-import importlib
+import sys
 import types
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 from tasks.sandbox import inert_typing, members
 from tasks.sandbox.guards import Frozen, no_subclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
 #: The user's guide names these; always allowed, as are `typing` (inert) and `__future__` (ignored).
 GUIDE_MODULES = (
@@ -99,7 +102,8 @@ def facade(name: str, public: Mapping[str, Any]) -> Any:
 
 
 def _public(name: str) -> dict[str, Any]:
-    module = importlib.import_module(name)
+    __import__(name)
+    module = sys.modules[name]
     names: Iterable[str] = ONLY.get(name) or getattr(module, "__all__", None) or dir(module)
     left_out = WITHOUT.get(name, frozenset())
     found = {key: getattr(module, key) for key in names if not key.startswith("_") and key not in left_out}

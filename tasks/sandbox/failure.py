@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
-from typing import Any
 
-from tasks.sandbox.compiler import FILENAME
+from tasks.sandbox.names import FILENAME
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 MAX_MESSAGE = 2000
 MAX_NAME = 200

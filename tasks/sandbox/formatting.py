@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import string
 from _string import formatter_field_name_split  # type: ignore[import-not-found]
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
 #: Fields may nest once in Python's own implementation; ours follows.
 NATIVE_FORMAT = str.format

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import types
-from typing import Any
 
 from tasks.sandbox.formatting import NATIVE_FORMAT, NATIVE_FORMAT_MAP, make_formatting
 from tasks.sandbox.names import READABLE, Access, access, may_write
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MISSING = object()
 

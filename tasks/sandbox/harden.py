@@ -8,14 +8,18 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import signal
-from collections.abc import Callable
-from typing import Any
 
 from tasks.sandbox.seccomp import CHANNEL, program
 from tasks.sandbox.syscalls import ARCHITECTURES
-from tasks.sandbox.wire import Budget
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from tasks.sandbox.wire import Budget
+
+SIGKILL = 9  # signal(7)
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
 #: What a kernel that answers with an error does not give.
@@ -54,68 +58,60 @@ class _Ruleset(ctypes.Structure):
 
 
 class Hardening:
-    """Everything prepared once in the zygote so that `apply` in a child is a handful of system calls."""
+    """Everything prepared once in the zygote so that `apply` in a child is a handful of system calls.
+
+    What a child may inherit, the zygote gives up itself.
+    """
 
     def __init__(self, budget: Budget) -> None:
-        """`budget` is what a run may use that has none of its own.
+        """Gives up what no child may have. `budget` is what a run may use that has none of its own.
 
-        Raises HardeningFailed where this machine has no seccomp filter that we know how to write."""
+        Raises HardeningFailed where this machine has no seccomp filter that we know how to write, no resource limits or
+        no no_new_privs."""
         # Looked up here: in a child, dlsym(3) would touch the symbol tables of every library.
         libc = ctypes.CDLL(None, use_errno=True)
         self._prctl_call, self._syscall = libc.prctl, libc.syscall
         self._parent = os.getpid()
-        self._root = os.geteuid() == 0
         self._base = _address_space()
-        self._limits = _rlimits(self._base, budget)
+        self._limits = _own_limits(self._base, budget)
         self._filter, self._program = _filter()
-        self.landlock_abi, self._ruleset = self._make_ruleset()
+        self._die_with_parent = _arguments(PR_SET_PDEATHSIG, SIGKILL)
+        self._not_dumpable = _arguments(PR_SET_DUMPABLE, 0)
+        self._filtered = _arguments(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(self._program))
+        self._uid_dropped = _drop_user()
+        _set_limits(_common_limits())
+        self._prctl(_arguments(PR_SET_NO_NEW_PRIVS, 1))
+        self.landlock_abi, ruleset = self._make_ruleset()
+        self._restricted = (ctypes.c_long(LANDLOCK_RESTRICT_SELF), ctypes.c_long(ruleset), ctypes.c_long(0))
 
     def apply(self, channel: int, budget: Budget | None = None) -> dict[str, Any]:
         """Harden the calling process, which keeps only `channel`, as descriptor 0. Returns the layers now in force.
 
-        Raises HardeningFailed where seccomp, the resource limits or no_new_privs cannot be had.
+        Raises HardeningFailed where seccomp or the resource limits cannot be had.
         """
         os.setsid()
-        uid_dropped = self._drop_user()
-        self._die_with_parent()
-        self._prctl(PR_SET_NO_NEW_PRIVS, 1)
-        landlock = self._restrict_files()
+        self._prctl(self._die_with_parent)
+        if os.getppid() != self._parent:  # it may be gone already: then nobody would tell
+            raise HardeningFailed("the zygote is gone")
+        landlock = self.landlock_abi if self.landlock_abi and self._syscall(*self._restricted) == 0 else False
         os.dup2(channel, CHANNEL)
         os.closerange(CHANNEL + 1, 1 << 30)
-        self._prctl(PR_SET_DUMPABLE, 0)
-        self._set_limits(self._limits if budget is None else _rlimits(self._base, budget))
-        self._prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(self._program))
+        self._prctl(self._not_dumpable)
+        _set_limits(self._limits if budget is None else _own_limits(self._base, budget))
+        self._prctl(self._filtered)
         return {
             "seccomp": True,
             "rlimits": True,
             "no_new_privs": True,
             "landlock": landlock,
-            "uid_drop": uid_dropped,
+            "uid_drop": self._uid_dropped,
             "pdeathsig": True,
         }
 
-    def _prctl(self, option: int, value: int, pointer: int = 0) -> None:
-        arguments = [ctypes.c_ulong(part) for part in (value, pointer, 0, 0)]
-        if self._prctl_call(option, *arguments) != 0:
-            raise HardeningFailed(f"the kernel refuses {REQUIRED[option]} ({os.strerror(ctypes.get_errno())})")
-
-    def _drop_user(self) -> bool | None:
-        """True: dropped; False: root, but this container may not change ids; None: an ordinary user already."""
-        if not self._root:
-            return None
-        try:
-            os.setgroups([])
-            os.setresgid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
-            os.setresuid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
-        except OSError:
-            return False
-        return True
-
-    def _die_with_parent(self) -> None:
-        # After the change of ids, which clears it (prctl(2)). The parent may be gone already: then nobody would tell.
-        self._prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != self._parent:
-            raise HardeningFailed("the zygote is gone")
+    def _prctl(self, arguments: tuple[Any, ...]) -> None:
+        if self._prctl_call(*arguments) != 0:
+            error = os.strerror(ctypes.get_errno())
+            raise HardeningFailed(f"the kernel refuses {REQUIRED[arguments[0].value]} ({error})")
 
     def _make_ruleset(self) -> tuple[int, int]:
         abi = self._syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION)
@@ -130,17 +126,23 @@ class Hardening:
         ruleset = self._syscall(LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), 0)
         return (abi, ruleset) if ruleset >= 0 else (0, -1)
 
-    def _restrict_files(self) -> int | bool:
-        if self._ruleset < 0 or self._syscall(LANDLOCK_RESTRICT_SELF, self._ruleset, 0) != 0:
-            return False
-        return self.landlock_abi
 
-    def _set_limits(self, limits: list[tuple[int, int, int]]) -> None:
-        try:
-            for kind, soft, hard in limits:
-                resource.setrlimit(kind, (soft, hard))
-        except (OSError, ValueError) as error:
-            raise HardeningFailed(f"the kernel refuses a resource limit ({error})") from None
+def _arguments(option: int, value: int, pointer: int = 0) -> tuple[Any, ...]:
+    """Of prctl(2), made beforehand: a child that makes numbers writes to pages."""
+    return ctypes.c_int(option), *(ctypes.c_ulong(part) for part in (value, pointer, 0, 0))
+
+
+def _drop_user() -> bool | None:
+    """True: dropped; False: root, but this container may not change ids; None: an ordinary user already."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        os.setgroups([])
+        os.setresgid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+        os.setresuid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+    except OSError:
+        return False
+    return True
 
 
 def _filter() -> tuple[Any, _Program]:
@@ -158,23 +160,33 @@ def _address_space() -> int:
         return int(statm.read().split()[0]) * resource.getpagesize()
 
 
-def _rlimits(base: int, budget: Budget) -> list[tuple[int, int, int]]:
-    space = base + budget.memory_mb * MEBIBYTE
-    none = [
-        resource.RLIMIT_CORE,
-        resource.RLIMIT_FSIZE,
-        resource.RLIMIT_NOFILE,
-        resource.RLIMIT_NPROC,
-        resource.RLIMIT_MEMLOCK,
-        resource.RLIMIT_MSGQUEUE,
+def _common_limits() -> list[tuple[int, tuple[int, int]]]:
+    """Those that the zygote can live with itself."""
+    none = (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE)
+    return [
+        *((kind, _within(kind, 0, 0)) for kind in none),
+        (resource.RLIMIT_STACK, _within(resource.RLIMIT_STACK, STACK_BYTES, STACK_BYTES)),
     ]
-    wanted = [(kind, 0, 0) for kind in none]
-    wanted += [
-        (resource.RLIMIT_STACK, STACK_BYTES, STACK_BYTES),
+
+
+def _own_limits(base: int, budget: Budget) -> list[tuple[int, tuple[int, int]]]:
+    """Those that each child sets for itself."""
+    space = base + budget.memory_mb * MEBIBYTE
+    wanted = [
+        (resource.RLIMIT_NOFILE, 0, 0),
+        (resource.RLIMIT_NPROC, 0, 0),
         (resource.RLIMIT_CPU, budget.cpu_seconds, budget.cpu_seconds + 1),
         (resource.RLIMIT_AS, space, space),
     ]
-    return [(kind, *_within(kind, soft, hard)) for kind, soft, hard in wanted]
+    return [(kind, _within(kind, soft, hard)) for kind, soft, hard in wanted]
+
+
+def _set_limits(limits: list[tuple[int, tuple[int, int]]]) -> None:
+    try:
+        for kind, bounds in limits:
+            resource.setrlimit(kind, bounds)
+    except (OSError, ValueError) as error:
+        raise HardeningFailed(f"the kernel refuses a resource limit ({error})") from None
 
 
 def _within(kind: int, soft: int, hard: int) -> tuple[int, int]:

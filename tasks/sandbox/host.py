@@ -18,8 +18,6 @@ from typing import Any, NamedTuple
 from tasks.sandbox import wire
 from tasks.sandbox.wire import Budget
 
-#: Children kept ready. More would only wait: callers bound how many run at once.
-READY = max(2, min(4, os.cpu_count() or 1))
 #: Seconds a zygote may take to say hello, and to hand over a child.
 HELLO_SECONDS = 30.0
 CHILD_SECONDS = 10.0
@@ -27,8 +25,9 @@ STATUS_SECONDS = 5.0
 
 ROOT = str(Path(__file__).resolve().parents[2])
 START = "import sys; sys.path.append(sys.argv[1]); from tasks.sandbox.zygote import main; main(sys.argv[2:])"
-#: Nothing of the service's environment; the time zone is fixed because a run could not read the machine's.
-ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0", "PATH": "/usr/bin:/bin"}
+#: Nothing of the service's environment; the time zone is fixed because a run could not read the machine's, and the
+#: dynamic linker looks everything up at once, in the zygote, where each child would do so again (ld.so(8)).
+ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0", "PATH": "/usr/bin:/bin", "LD_BIND_NOW": "1"}
 
 
 class SandboxUnavailable(Exception):
@@ -49,8 +48,9 @@ class Ended(NamedTuple):
 class ReadyChild:
     """A hardened child that waits for its one request."""
 
-    def __init__(self, serial: int, channel: socket.socket, pidfd: int) -> None:
-        self.serial = serial
+    def __init__(self, host: Host, serial: int, channel: socket.socket, pidfd: int) -> None:
+        self._host = host
+        self._serial = serial
         self.channel = channel
         self._pidfd = pidfd
         self._lock = threading.Lock()
@@ -78,24 +78,32 @@ class ReadyChild:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    def end(self) -> None:
-        """Kill it if it lives and give its descriptors back."""
+    def end(self, *, again: bool) -> None:
+        """Kill it if it lives and give all of it back; `again`: another is wanted in its stead."""
         self.kill()
         with self._lock:
             if self._pidfd >= 0:
                 os.close(self._pidfd)
                 self._pidfd = -1
         self.channel.close()
+        self._host.done_with(self._serial, again)
+
+    def how_ended(self) -> Ended | None:
+        """How it ended, once it was killed or is dying; None if nobody can tell any more. To be asked once."""
+        return self._host.how_ended(self._serial)
 
 
 class Host:
     """One zygote process. Its methods may be called from several threads; a dead one is replaced by a new Host."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        """Starts the zygote and waits for its hello. Raises SandboxUnavailable if it does not come."""
+    def __init__(self, kind: str, arguments: Sequence[str]) -> None:
+        """Starts a zygote for a kind of children of `wire` and waits for its hello.
+
+        Raises SandboxUnavailable if it does not come.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, "-I", "-X", "utf8", "-c", START, ROOT, str(theirs.fileno()), *arguments]
+            command = [sys.executable, "-I", "-X", "utf8", "-c", START, ROOT, str(theirs.fileno()), kind, *arguments]
             self._process = subprocess.Popen(
                 command,
                 env=ENVIRONMENT,
@@ -111,7 +119,7 @@ class Host:
         self.hello = self._hear_hello()
         if self.hello["available"]:
             _set_patience(self._control, CHILD_SECONDS)
-            self._order(READY)
+            self._order(wire.READY[kind])
 
     @property
     def pid(self) -> int:
@@ -121,7 +129,7 @@ class Host:
     def _hear_hello(self) -> dict[str, Any]:
         _set_patience(self._control, HELLO_SECONDS)
         try:
-            packet = self._control.recv(wire.MAX_PACKET)
+            packet = self._control.recv(wire.MAX_HELLO)
         except OSError:
             packet = b""
         if packet[:1] != wire.HELLO:
@@ -152,7 +160,7 @@ class Host:
         return self._there(found)
 
     def take(self, budget: Budget | None = None) -> tuple[ReadyChild, bool]:
-        """A ready child, and whether it came from the stock, which then wants `refill`. Raises SandboxUnavailable.
+        """A ready child, and whether it came from the stock. Raises SandboxUnavailable.
 
         One with a `budget` of its own is made for the run.
         """
@@ -167,8 +175,7 @@ class Host:
     def _stocked(self) -> ReadyChild | None:
         # What waits to be taken may have died since: with its zygote, or for lack of memory.
         while (found := self._receive(self._control, socket.MSG_DONTWAIT)) is not None and not found.lives:
-            found.end()
-            self.refill()
+            found.end(again=True)
         return found
 
     def _there(self, found: ReadyChild | None) -> ReadyChild:
@@ -177,14 +184,16 @@ class Host:
             raise SandboxUnavailable("The sandbox's process does not answer.")
         return found
 
-    def refill(self) -> None:
-        """Order one child to replace one that was taken from the stock."""
-        with contextlib.suppress(SandboxUnavailable):  # the next `take` finds out and says so
-            self._order(1)
+    def done_with(self, serial: int, again: bool) -> None:
+        """Have a child reaped that has been killed; `again`: it was of the stock, which is to be filled up."""
+        try:
+            self._control.send(wire.DONE_WITH.pack(wire.END, serial, again))
+        except OSError:
+            self.gone = True  # the next `take` finds out and says so
 
     def _receive(self, source: socket.socket, flags: int) -> ReadyChild | None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(source, wire.MAX_PACKET, 2, flags)
+            data, descriptors, _, _ = socket.recv_fds(source, wire.MAX_ORDER, 2, flags)
         except BlockingIOError:
             return None
         except OSError:
@@ -197,14 +206,14 @@ class Host:
             self.gone = True
             raise SandboxUnavailable("The sandbox's process is gone.")
         channel, pidfd = descriptors
-        return ReadyChild(wire.READY.unpack(data)[1], socket.socket(fileno=channel), pidfd)
+        return ReadyChild(self, wire.SERIAL.unpack(data)[1], socket.socket(fileno=channel), pidfd)
 
-    def how_ended(self, child: ReadyChild) -> Ended | None:
-        """How `child`, which is dead or dying, ended; None if nobody can tell any more."""
+    def how_ended(self, serial: int) -> Ended | None:
+        """How a child that is dead or dying ended; None if nobody can tell any more."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
             with theirs:
-                packet = wire.READY.pack(wire.STATUS, child.serial)
+                packet = wire.SERIAL.pack(wire.STATUS, serial)
                 try:
                     socket.send_fds(self._control, [packet], [theirs.fileno()])
                 except OSError:

@@ -7,12 +7,15 @@ import collections
 import functools
 import keyword
 import types
-from collections.abc import Callable, Iterable
-from typing import Any
 
 from tasks.sandbox.guards import lock, read, safe_format, safe_format_map
 from tasks.sandbox.inert_typing import NAMED_TUPLE
 from tasks.sandbox.names import Access, access, is_reserved, may_write
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 #: What `functools.wraps` copies; the values are strings.
 COPIED = ("__module__", "__name__", "__qualname__", "__doc__")

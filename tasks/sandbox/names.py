@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from enum import Enum
 
+#: What tracebacks call the user's source.
+FILENAME = "<task>"
+
 #: Attributes of enum classes that a user may define or read although they look like ours.
 ALLOWED_SUNDERS = frozenset({"_value_", "_name_", "_missing_", "_generate_next_value_", "_ignore_", "_order_"})
 

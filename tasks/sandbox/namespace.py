@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Sequence
-from typing import Any
 
 from tasks.sandbox import guards, members, output
 from tasks.sandbox.facades import Facades
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 #: Without memoryview, which has let memory be used after it was freed (CPython issue 92888).
 PLAIN = (

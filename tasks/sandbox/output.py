@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
-from typing import Any
 
 from tasks.sandbox.seccomp import CHANNEL
 from tasks.sandbox.wire import FRAME, MAX_OUTPUT_FRAME, STDERR, STDOUT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 def send(kind: bytes, payload: bytes) -> None:

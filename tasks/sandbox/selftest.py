@@ -47,11 +47,11 @@ REFUSED = "import os\n    try: {attempt}\n    except PermissionError: return 're
 
 #: Name of the layer, code that tries it without the language layer, and what must come of it.
 PROBES: tuple[tuple[str, str, str, str], ...] = (
-    ("seccomp: network", "import socket; socket.socket()", "sandbox_violation", "socket() was answered with death"),
+    ("seccomp: network", "import _socket; _socket.socket()", "sandbox_violation", "socket() was answered with death"),
     ("seccomp: processes", "import os; os.fork()", "sandbox_violation", "fork() was answered with death"),
     (
         "seccomp: memory",
-        "import mmap; mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)",
+        "import ctypes; ctypes.CDLL(None).mmap(None, ctypes.c_size_t(4096), 5, 0x22, -1, 0)",
         "sandbox_violation",
         "executable memory was answered with death",
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import json
-import marshal
 import select
 import socket
 import time
@@ -16,8 +15,6 @@ from tasks.sandbox.host import ReadyChild
 from tasks.sandbox.values import MAX_DEPTH, MAX_VALUES
 
 CHUNK = 256 * 1024
-#: Where a request carries the code, or None for the child to compile the source.
-CODE_AT = 2
 UTF8 = codecs.getincrementaldecoder("utf-8")
 STREAMS: dict[bytes, Stream] = {wire.STDOUT: "stdout", wire.STDERR: "stderr"}
 
@@ -32,9 +29,8 @@ class Heard(NamedTuple):
     #: A frame kind of `wire`, or None if it died, was killed or ran out of time without one.
     kind: bytes | None
     payload: bytes
-    #: What it compiled: names of functions and marshalled code.
+    #: JSON list of the functions of what it compiled.
     functions: bytes = b""
-    code: bytes = b""
 
 
 class Session:
@@ -53,23 +49,19 @@ class Session:
         self._room = {} if report is None else dict.fromkeys(STREAMS, report.max_output_bytes + 1)
         self._buffer = bytearray()
         self._functions = b""
-        self._code = b""
-        self._wants_code = False
         #: True once the deadline has passed.
         self.late = False
 
-    def ask(self, request: tuple[Any, ...], until: frozenset[bytes]) -> Heard:
+    def ask(self, request: bytes, until: frozenset[bytes]) -> Heard:
         """Send `request`; the first frame of a kind in `until` is the answer. Raises Violation."""
-        self._wants_code = request[CODE_AT] is None
-        data = marshal.dumps(request)
-        self._send(wire.REQUEST.pack(len(data)) + data)
+        self._send(wire.REQUEST.pack(len(request)) + request)
         while True:
             for kind, payload in self._frames():
                 if kind in until:
-                    return Heard(kind, payload, self._functions, self._code)
+                    return Heard(kind, payload, self._functions)
                 self._take(kind, payload)
             if not self._receive():
-                return Heard(None, b"", self._functions, self._code)
+                return Heard(None, b"")
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)
@@ -136,13 +128,9 @@ class Session:
             self._room[kind] -= len(payload)
             if self._room[kind] < 0:
                 raise Violation
-            self._wants_code = False
             self._report.output(STREAMS[kind], self._decoders[kind].decode(payload))
-        elif kind == wire.FUNCTIONS and self._wants_code and not self._functions:
+        elif kind == wire.FUNCTIONS and self._report is None and not self._functions:
             self._functions = payload
-        elif kind == wire.CODE and self._wants_code and self._functions:
-            # Before the first word of the user's code, which could only be forged after it.
-            self._code, self._wants_code = payload, False
         else:
             raise Violation
 

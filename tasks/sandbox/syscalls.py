@@ -7,12 +7,15 @@ does not have is left out of its table.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import collections
 
 
-class Architecture(NamedTuple):
+class Architecture(
+    collections.namedtuple("Architecture", ("machine", "audit", "numbers", "foreign_from"), defaults=(None,))
+):
     """What a seccomp filter must know about a machine."""
 
+    __slots__ = ()
     #: The machine name of uname(2).
     machine: str
     #: AUDIT_ARCH_* of linux/audit.h: EM_* | __AUDIT_ARCH_64BIT | __AUDIT_ARCH_LE.
@@ -20,7 +23,7 @@ class Architecture(NamedTuple):
     #: System call name to number.
     numbers: dict[str, int]
     #: Numbers from here on belong to another ABI (x32: __X32_SYSCALL_BIT), None where there is none.
-    foreign_from: int | None = None
+    foreign_from: int | None
 
 
 #: Allowed whatever the arguments: memory without protection flags, clocks, locks, signals, the end.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_DEPTH = 64
 MAX_VALUES = 200_000
@@ -32,8 +35,13 @@ class Encoder(json.JSONEncoder):
     iterencode = json.JSONEncoder.iterencode
 
 
-_RESULT = Encoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+#: Kinds that are JSON as they are.
+EASY = frozenset({str, int, bool, type(None)})
 _REPORT = Encoder()
+# What JSONEncoder.encode makes anew each time: neither ASCII alone, nor NaN, nor a search for cycles.
+_write_result = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+    None, Encoder().default, json.encoder.encode_basestring, None, ":", ",", False, False, False
+)
 
 
 class NotSerializable(Exception):
@@ -167,9 +175,9 @@ def report(told: Any) -> bytes:
 
 def encode(value: Any, max_bytes: int) -> bytes:
     """The result as JSON in UTF-8. Raises NotSerializable and TooLarge."""
-    plain = Plain().convert(value)
+    plain = value if type(value) in EASY else Plain().convert(value)
     try:
-        data = _RESULT.encode(plain).encode("utf-8")
+        data = "".join(_write_result(plain, 0)).encode("utf-8")
     except UnicodeEncodeError:
         raise NotSerializable("a string holds a lone surrogate, which is not text") from None
     except ValueError:

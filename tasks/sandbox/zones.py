@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import zoneinfo
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def _read_all() -> dict[str, bytes]:

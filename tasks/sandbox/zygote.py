@@ -1,33 +1,38 @@
-"""The zygote: a small process, started by exec, that forks the children. It lives as long as its control socket.
+"""A zygote: a small process, started by exec, that forks the children. It lives as long as its control socket.
 
 It knows nothing of the service: no setting, no secret and no descriptor besides the control socket ever reaches it.
+There is one whose children compile and one whose children run, because a fork and the end of a child cost by what is
+loaded, and the compiler is a third of it. For the same reason neither imports typing, socket, signal or contextlib.
 """
 
 from __future__ import annotations
 
-import contextlib
+import _socket
 import gc
 import json
 import os
-import select
-import signal
-import socket
+import struct
 import sys
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any
 
-from tasks.sandbox import wire
-from tasks.sandbox.child import Child
+from tasks.sandbox import output, wire
 from tasks.sandbox.facades import UnknownModule
 from tasks.sandbox.forking import fork
 from tasks.sandbox.harden import Hardening, HardeningFailed
 from tasks.sandbox.namespace import Namespace
 from tasks.sandbox.wire import Budget
 
-#: Ends of children that nobody has asked about yet.
-MAX_ENDED = 1024
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from tasks.sandbox.child import Child
+
+#: A descriptor, and two, as they travel (unix(7), SCM_RIGHTS).
+ONE, TWO = struct.Struct("i"), struct.Struct("ii")
+SIGKILL = 9  # signal(7)
+
 CODECS = (
     *("ascii", "cp1252", "gb18030", "gbk", "idna", "latin_1", "punycode", "unicode_escape", "utf_8_sig"),
     *("utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be", "utf_32_le"),
@@ -40,106 +45,116 @@ PRELOADED = ("_strptime", "heapq", "locale", "unicodedata", *(f"encodings.{name}
 class Zygote:
     """Answers requests on `control` and reaps what it forked."""
 
-    def __init__(self, control: socket.socket, child: Child) -> None:
+    def __init__(self, control: _socket.socket, child: Child, in_a_row: int) -> None:
         self._control = control
         self._child = child
-        self._epoll = select.epoll()
-        self._epoll.register(control.fileno(), select.EPOLLIN)
         self._serial = 0
-        self._living: dict[int, tuple[int, int]] = {}  # pidfd → pid, serial
-        self._ended: OrderedDict[int, bytes] = OrderedDict()
-        self._asked: dict[int, socket.socket] = {}
+        self._living: dict[int, int] = {}  # serial → pid
+        self._in_a_row = in_a_row
+        self._wanted = 0
 
     def live(self) -> None:
         """Returns when the host is gone or has closed the control socket."""
-        while True:
-            for descriptor, _ in self._epoll.poll():
-                if descriptor == self._control.fileno():
-                    if not self._answer():
-                        return
-                else:
-                    self._reap(descriptor)
+        while self._answer():
+            pass
 
     def _answer(self) -> bool:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, wire.MAX_PACKET, 1)
+            data, ancillary, _, _ = self._control.recvmsg(wire.MAX_ORDER, _socket.CMSG_SPACE(ONE.size))
         except ConnectionError:
             return False
         if not data:
             return False
-        if data[:1] == wire.FORK:
-            for _ in range(data[1]):
-                self._fork(self._control)
-        elif data[:1] == wire.FORK_LIMITED and descriptors:
-            with socket.socket(fileno=descriptors[0]) as asker, contextlib.suppress(OSError):
-                self._fork(asker, Budget(*wire.LIMITED.unpack(data)[1:]))
-        elif data[:1] == wire.STATUS and descriptors:
-            self._tell(wire.READY.unpack(data)[1], socket.socket(fileno=descriptors[0]))
+        verb = data[:1]
+        if verb == wire.END:
+            _, serial, again = wire.DONE_WITH.unpack(data)
+            self._done_with(serial, again)
+        elif verb == wire.FORK:
+            self._fork(data[1], self._control)
+        elif ancillary:
+            asker = _socket.socket(fileno=ONE.unpack(ancillary[0][2])[0])
+            try:
+                self._serve(verb, data, asker)
+            except OSError:
+                pass  # whoever asked may have given up
+            finally:
+                asker.close()
         return True
 
-    def _fork(self, asker: socket.socket, budget: Budget | None = None) -> None:
-        """A new child, whose channel and pidfd are sent to `asker`."""
-        host_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._serial += 1
-        try:
-            pid = fork()
-        except OSError:
-            host_end.close()
+    def _serve(self, verb: bytes, data: bytes, asker: _socket.socket) -> None:
+        if verb == wire.FORK_LIMITED:
+            self._fork(1, asker, Budget(*wire.LIMITED.unpack(data)[1:]))
+        elif verb == wire.STATUS:
+            ended = self._reap(wire.SERIAL.unpack(data)[1])
+            if ended is not None:
+                asker.send(ended)
+
+    def _fork(self, count: int, asker: _socket.socket, budget: Budget | None = None) -> None:
+        """New children, whose channels and pidfds are sent to `asker`."""
+        made = []
+        for host_end, child_end in [_socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM) for _ in range(count)]:
+            try:
+                pid = fork()
+            except OSError:
+                pid = -1
+            if pid == 0:
+                self._child.live(child_end.fileno(), budget)
+            made.append((pid, host_end, child_end))
+        for pid, host_end, child_end in made:
             child_end.close()
-            asker.send(wire.READY.pack(wire.NO_CHILD, self._serial))
+            self._hand_over(pid, host_end, asker)
+            host_end.close()
+
+    def _hand_over(self, pid: int, host_end: _socket.socket, asker: _socket.socket) -> None:
+        self._serial += 1
+        if pid < 0:
+            asker.send(wire.SERIAL.pack(wire.NO_CHILD, self._serial))
             return
-        if pid == 0:
-            self._child.live(child_end.fileno(), budget)
-        child_end.close()
+        self._living[self._serial] = pid
         pidfd = os.pidfd_open(pid)
-        self._living[pidfd] = pid, self._serial
-        self._epoll.register(pidfd, select.EPOLLIN)
-        packet = wire.READY.pack(wire.CHILD, self._serial)
-        with host_end:
-            socket.send_fds(asker, [packet], [host_end.fileno(), pidfd])
+        try:
+            rights = TWO.pack(host_end.fileno(), pidfd)
+            packet = wire.SERIAL.pack(wire.CHILD, self._serial)
+            asker.sendmsg([packet], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+        finally:
+            os.close(pidfd)
 
-    def _reap(self, pidfd: int) -> None:
-        pid, serial = self._living.pop(pidfd)
+    def _done_with(self, serial: int, again: bool) -> None:
+        self._wanted += again
+        if self._wanted >= self._in_a_row:
+            wanted, self._wanted = self._wanted, 0
+            self._fork(wanted, self._control)
+        self._reap(serial)  # at last: it may take a moment to end
+
+    def _reap(self, serial: int) -> bytes | None:
+        """How a child ended that the host has killed; None where nobody can tell any more."""
+        pid = self._living.pop(serial, None)
+        if pid is None:
+            return None
         _, status, usage = os.wait4(pid, 0)
-        self._epoll.unregister(pidfd)
-        os.close(pidfd)
-        told = wire.ENDED.pack(status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
-        if (asker := self._asked.pop(serial, None)) is not None:
-            _send(asker, told)
-            return
-        self._ended[serial] = told
-        if len(self._ended) > MAX_ENDED:
-            self._ended.popitem(last=False)
-
-    def _tell(self, serial: int, asker: socket.socket) -> None:
-        if (told := self._ended.pop(serial, None)) is not None:
-            _send(asker, told)
-        elif any(serial == living for _, living in self._living.values()):
-            self._asked[serial] = asker
-        else:
-            asker.close()
+        return wire.ENDED.pack(status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
     def end(self) -> None:
         """Kill and reap every child."""
-        for pidfd, (pid, _) in self._living.items():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for pid in self._living.values():
+            os.kill(pid, SIGKILL)  # not reaped yet, so it is no other's
+        for pid in self._living.values():
             os.waitpid(pid, 0)
-            os.close(pidfd)
         self._living.clear()
 
 
-def _send(asker: socket.socket, told: bytes) -> None:
-    with asker, contextlib.suppress(OSError):  # whoever asked may have given up
-        asker.send(told)
-
-
-def _prepare(memory_mb: int, cpu_seconds: int, extra_modules: Sequence[str]) -> Child:
+def _prepare(kind: str, budget: Budget, extra_modules: Sequence[str]) -> Child:
     namespace = Namespace(extra_modules)
     for name in PRELOADED:
         __import__(name)
     time.localtime()
-    return Child(Hardening(Budget(memory_mb, cpu_seconds)), namespace)
+    if kind == wire.COMPILE:
+        from tasks.sandbox.checker import Checker
+
+        return Checker(Hardening(budget), namespace)
+    from tasks.sandbox.runner import Runner
+
+    return Runner(Hardening(budget), namespace)
 
 
 def _probe(child: Child) -> dict[str, Any]:
@@ -149,8 +164,10 @@ def _probe(child: Child) -> dict[str, Any]:
     if pid == 0:
         child.try_layers(writing)
     os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
+    said = b""
+    while part := os.read(reading, 4096):
+        said += part
+    os.close(reading)
     _, status = os.waitpid(pid, 0)
     if not said:
         return {"available": False, "reason": f"a child ended with status {status} while it was hardened", "layers": {}}
@@ -158,9 +175,9 @@ def _probe(child: Child) -> dict[str, Any]:
     return found
 
 
-def _hello(memory_mb: int, cpu_seconds: int, extra_modules: Sequence[str]) -> tuple[dict[str, Any], Child | None]:
+def _hello(kind: str, budget: Budget, extra_modules: Sequence[str]) -> tuple[dict[str, Any], Child | None]:
     try:
-        child = _prepare(memory_mb, cpu_seconds, extra_modules)
+        child = _prepare(kind, budget, extra_modules)
         return _probe(child), child
     except (UnknownModule, HardeningFailed, ImportError, OSError) as error:
         return {"available": False, "reason": str(error), "layers": {}}, None
@@ -168,24 +185,29 @@ def _hello(memory_mb: int, cpu_seconds: int, extra_modules: Sequence[str]) -> tu
 
 def _be_first_victim() -> None:
     # Inherited by the children: when memory runs out, the kernel takes a run and not the service (proc(5)).
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:  # noqa: PTH123
-        score.write("800")
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:  # noqa: PTH123
+            score.write("800")
+    except OSError:
+        pass
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs the zygote: descriptor of the control socket, MiB, CPU seconds, extra modules."""
-    control = socket.socket(fileno=int(arguments[0]))
+    """Runs a zygote: descriptor of the control socket, kind of children, MiB, CPU seconds, extra modules."""
+    control = _socket.socket(fileno=int(arguments[0]))
     gc.disable()
+    # Only the dynamic linker of this process was to know it.
+    os.environ.pop("LD_BIND_NOW", None)
     _be_first_victim()
-    hello, child = _hello(int(arguments[1]), int(arguments[2]), arguments[3:])
+    hello, child = _hello(arguments[1], Budget(int(arguments[2]), int(arguments[3])), arguments[4:])
     control.send(wire.HELLO + json.dumps(hello).encode())
     if child is None or not hello["available"]:
         return
-    sys.stdout = sys.stderr = None
-    child.settle()
+    sys.stdout, sys.stderr = output.stdout, output.stderr
+    child.practise()
     gc.collect()
     gc.freeze()
-    zygote = Zygote(control, child)
+    zygote = Zygote(control, child, wire.IN_A_ROW[arguments[1]])
     try:
         zygote.live()
     finally:

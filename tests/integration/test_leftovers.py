@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.sandbox.host import READY
+from tasks.sandbox import wire
 from tests.integration.service import Service, wait_for
 
 LOOP = "def f():\n    print('started')\n    while True: pass"
@@ -38,10 +38,15 @@ class Watched:
     def worker(self) -> int:
         return self.service.processes["worker"].pid
 
+    def zygote_of(self, kind: str) -> int:
+        """The zygote whose children are of this kind."""
+        (found,) = [child.pid for child in psutil.Process(self.worker).children() if kind in child.cmdline()]
+        return found
+
     @property
     def zygote(self) -> int:
-        (found,) = [child.pid for child in psutil.Process(self.worker).children()]
-        return found
+        """The one whose children run code."""
+        return self.zygote_of(wire.RUN)
 
     def busy(self) -> int:
         """The process of the one run that is going on, once it has used some processor time."""
@@ -56,11 +61,15 @@ class Watched:
         return int(wait_for("a busy child", find))
 
     def at_rest(self) -> bool:
-        """One zygote and the children it keeps ready, none of them a zombie."""
-        found = below(self.worker)
+        """Two zygotes and the children they keep ready, none of them a zombie."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            states = {psutil.Process(pid).status() for pid in found}
-            return len(found) == 1 + READY and psutil.STATUS_ZOMBIE not in states
+            states = {psutil.Process(pid).status() for pid in below(self.worker)}
+            zygotes = {kind: below(self.zygote_of(kind)) for kind in (wire.COMPILE, wire.RUN)}
+            full = all(
+                wire.READY[kind] - wire.IN_A_ROW[kind] < len(found) <= wire.READY[kind]
+                for kind, found in zygotes.items()
+            )
+            return full and psutil.STATUS_ZOMBIE not in states
         return False
 
     def is_right(self) -> None:
@@ -95,7 +104,7 @@ def test_a_run_that_is_stopped_leaves_no_process(watched: Watched, end: Callable
 
 
 def test_a_run_that_takes_too_long_leaves_no_process(watched: Watched) -> None:
-    task = watched.service.code(LOOP, timeout=1)
+    task = watched.service.code(LOOP, timeout=5)  # time enough to be seen at work on a busy machine
     child = watched.busy()
     assert watched.service.finished(task["id"])["status"] == "timed_out"
     assert not exists(child)
@@ -153,7 +162,7 @@ def test_a_zygote_that_is_killed_between_two_runs_is_noticed_by_nobody(watched: 
 def test_a_zygote_that_hangs_is_replaced(watched: Watched) -> None:
     hung = watched.zygote
     os.kill(hung, signal.SIGSTOP)
-    for number in range(READY + 1):  # as many as were ready, and one that must be made
+    for number in range(wire.READY[wire.RUN] + 1):  # as many as were ready, and one that must be made
         task = watched.service.code("def f(a): return a", number)
         assert watched.service.finished(task["id"], seconds=60)["result"] == number
     wait_for("the end of the zygote that hung", lambda: not exists(hung), seconds=20)

@@ -73,10 +73,9 @@ def test_problems_and_refusals_that_are_made_up_hurt_only_the_run_itself(plain: 
     refused = forged(plain, "frame(b'N', b'\\xff' * 2000)")
     assert refused.code == "sandbox_unavailable"
     assert len(refused.message) < 700
-    problems = json.dumps([["x" * 200, "y" * 5000, 1, 1]])
-    assert forged(plain, f"frame(b'P', {problems.encode()!r})").code == "code_rejected"
-    for nonsense in ("[]", "[1]", "[[1, 2]]", '[["a", "b", "c", "d"]]', "{}", "5"):
-        assert forged(plain, f"frame(b'P', {nonsense.encode()!r})").code == "sandbox_violation"
+    # Who runs code compiles none, so there is nothing to find in it.
+    for problems in (json.dumps([["x" * 200, "y" * 5000, 1, 1]]), "[]", "[1]", '[["a", "b", "c", "d"]]', "{}", "5"):
+        assert forged(plain, f"frame(b'P', {problems.encode()!r})").code == "sandbox_violation"
 
 
 def test_a_value_that_is_made_up_is_plain_data_all_the_same(plain: Sandbox) -> None:
