@@ -24,3 +24,5 @@ if _made:
     getLogger("flower").info("log in as %s; the password is in %s", flower_login.USER, flower_login.kept_in(_settings))
 # It asks all workers for details as it starts and warns where none is there yet; it asks again when one is looked at.
 getLogger("flower.inspector").setLevel(ERROR)
+# It keeps the last tasks that it heard of in memory, 1.3 KB each: by itself a hundred thousand of them.
+max_tasks = 1000
