@@ -104,7 +104,8 @@ class Ours(Contender):
         return super().body(**task, **({} if "api_url" in fields else HELLO))
 
     def payload(self, client: redis.Redis, task_id: str) -> int:
-        return sum(client.strlen(f"{{tms}}:{key}") for key in (f"task:{task_id}:spec", f"run:{task_id}.1:outcome"))
+        spec = client.get(f"{{tms}}:task:{task_id}:body").partition(b"\n")[2]
+        return len(spec) + client.strlen(f"{{tms}}:run:{task_id}.1:outcome")
 
 
 class Peer(Contender):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,9 +141,41 @@ def run_out(store: Store) -> None:
 
 
 def keys(store: Store) -> set[str]:
-    """Every key there is, but for those that tell of workers and beats, and the counters."""
-    passing = ("{tms}:worker", "{tms}:beat", "{tms}:wake", "{tms}:counters")
+    """Every key there is, but for those that tell of workers, beats and kinds, and the counters."""
+    passing = ("{tms}:worker", "{tms}:beat", "{tms}:wake", "{tms}:counters", "{tms}:kinds")
     return {key for key in store._redis.command("KEYS", "*") if not key.startswith(passing)}
+
+
+def read_about(store: Store, task_id: str) -> dict[str, Any]:
+    """What is kept of a task beside its spec."""
+    about: dict[str, Any] = json.loads(store._redis.command("GET", f"{{tms}}:task:{task_id}:body").partition("\n")[0])
+    return about
+
+
+def put_about(store: Store, task_id: str, about: dict[str, Any]) -> None:
+    """Keep that instead, as nothing of the service would."""
+    spec = store._redis.command("GET", f"{{tms}}:task:{task_id}:body").partition("\n")[2]
+    store._redis.command("SET", f"{{tms}}:task:{task_id}:body", f"{json.dumps(about)}\n{spec}")
+
+
+def ended_tasks(store: Store) -> dict[str, int]:
+    """The tasks that have ended for good, and in which minute."""
+    minutes = map(int, store._redis.command("ZRANGE", "{tms}:ended", 0, -1))
+    return {
+        task_id: minute
+        for minute in minutes
+        for task_id in store._redis.command("LRANGE", f"{{tms}}:ended:{minute}", 0, -1)
+    }
+
+
+def end_earlier(store: Store, task_id: str, by: int) -> None:
+    """Let a task have ended `by` milliseconds before it did."""
+    then = int(store._redis.command("HGET", f"{{tms}}:task:{task_id}", "updated")) - by
+    old, new = ended_tasks(store)[task_id], then // 60_000
+    store._redis.command("HSET", f"{{tms}}:task:{task_id}", "updated", then)
+    store._redis.command("LREM", f"{{tms}}:ended:{old}", 1, task_id)
+    store._redis.command("LPUSH", f"{{tms}}:ended:{new}", task_id)
+    store._redis.command("ZADD", "{tms}:ended", new, new)
 
 
 def everything(store: Store) -> dict[str, object]:
@@ -155,7 +188,7 @@ def everything(store: Store) -> dict[str, object]:
             "zset": ("ZRANGE", key, 0, -1, "WITHSCORES"),
             "list": ("LRANGE", key, 0, -1),
             "stream": ("XRANGE", key, "-", "+"),
-            "set": ("SORT", key, "ALPHA"),
+            "set": ("SORT_RO", key, "ALPHA"),
         }
         found[key] = store._redis.command(*read.get(sort, ("GET", key)))
     return found

@@ -19,7 +19,7 @@ for i = 1, #members, 2 do
       queued[#queued + 1] = member
     end
   else
-    local about = redis.call('GET', about_key(member))
+    local about = about_of(member)
     if about then
       schedules[#schedules + 1] = { member, number_text(due), task_field(member, 'status'), about }
     else

@@ -23,8 +23,7 @@ local at = now_ms()
 redis.call('HSET', task_key(id), 'rev', tonumber(ARGV[2]) + 1, 'prio', ARGV[3], 'losses', ARGV[8],
   'edit', ARGV[14], 'updated', number_text(at))
 if ARGV[7] == '' then redis.call('HDEL', task_key(id), 'expires') else redis.call('HSET', task_key(id), 'expires', ARGV[7]) end
-redis.call('SET', about_key(id), ARGV[4])
-redis.call('SET', spec_key(id), ARGV[5])
+set_body(id, ARGV[4], ARGV[5])
 for _, tag in ipairs(old_tags and cjson.decode(old_tags) or {}) do redis.call('ZREM', index_key('tag', tag), id) end
 local tags = cjson.decode(ARGV[6])
 if #tags > 0 then redis.call('HSET', task_key(id), 'tags', ARGV[6]) else redis.call('HDEL', task_key(id), 'tags') end

@@ -7,7 +7,7 @@
 local id = ARGV[1]
 local fields = redis.call('HGETALL', task_key(id))
 if #fields == 0 then return false end
-local answer = { fields, redis.call('GET', about_key(id)), redis.call('GET', spec_key(id)) }
+local answer = { fields, body_of(id) }
 local runs = tonumber(task_field(id, 'runs'))
 if runs > 0 then
   answer[4] = run_answer(run_id_of(id, runs))

@@ -1,10 +1,11 @@
 -- Every script starts with this: the keys, the clock, the guarded moves, and how runs are made and removed.
 -- KEYS[1]  the prefix of all keys; it holds the hash tag, so that they share one slot of a cluster.
--- RUN_MOVES, SCHEDULE_MOVES, FINISHED, ENDED and BUCKETS are rendered in front of this text (scripts.py).
+-- STATUSES, TYPES, RUN_MOVES, SCHEDULE_MOVES, FINISHED, ENDED and BUCKETS are rendered in front of this text (scripts.py).
 --
---   task:{id}            hash    status type kind prio owner tags created updated due runs fired missed rev reason …
---   task:{id}:about      JSON    name, timing, timeout, retry, expires_in, tags
---   task:{id}:spec       JSON    the kind's own fields
+--   task:{id}            hash    status type kind prio owner tags created updated due runs fired missed rev reason …;
+--                                no `prio` is normal, no `owner` is anonymous
+--   task:{id}:body       JSON    name, timing, timeout, retry, expires_in, tags ("about"); a line break; then JSON of the
+--                                kind's own fields ("spec"): one key for both, since each costs a hundred bytes
 --   task:{id}:active     set     ids of unfinished runs (scheduled tasks only)
 --   task:{id}:waiting    list    ids of runs that wait for the one before (overlap: queue)
 --   task:{id}:ran        sorted set   numbers of the runs that are kept, skipped ones apart, so that neither crowd out
@@ -13,7 +14,9 @@
 --   run:{id}:outcome     JSON    result, error, stdout, stderr, output_truncated, usage
 --   run:{id}:stdout, run:{id}:stderr   string   what the attempt in progress has printed; then run:{id}:outcome has it
 --   run:{id}:attempts    list    JSON, one for each ended attempt but the last
---   tasks, tasks:status:…, tasks:type:…, tasks:kind:…, tasks:owner:…, tasks:tag:…   sorted sets by id, which is by time
+--   tasks:in:{status}:{type}:{kind}, tasks:owner:…, tasks:tag:…   sorted sets by id, which is by time; a task is in one
+--                                of the first sort, and all of these together are all tasks
+--   kinds                set     every kind that a task ever had
 --   owner:{name}:schedules   set   ids of scheduled tasks that have not ended
 --   owner:{name}:running     set   run ids that workers have, where there is a quota of them
 --   owner:{name}:held        set   kinds of which runs are held back
@@ -22,7 +25,8 @@
 --   due                  sorted set   run id or id of a scheduled task, by due time
 --   queued:{kind}        sorted set   run ids, high priority first, then oldest first
 --   leases               sorted set   run ids by the end of their lease
---   ended                sorted set   ids of tasks that will never run again, by their end
+--   ended                sorted set   minutes since 1970 in which tasks ended that will never run again
+--   ended:{minute}       list    ids of those tasks, by their end, which is when they were updated last
 --   workers              sorted set   worker ids by the time at which they count as gone
 --   worker:{id}          JSON    what the worker says of itself
 --   worker:{id}:calls    list    run ids that the worker must stop
@@ -41,8 +45,7 @@ local HOLD_AT_ONCE = 500
 
 local function number_text(value) return string.format('%.0f', value) end
 local function task_key(id) return PREFIX .. 'task:' .. id end
-local function about_key(id) return PREFIX .. 'task:' .. id .. ':about' end
-local function spec_key(id) return PREFIX .. 'task:' .. id .. ':spec' end
+local function body_key(id) return PREFIX .. 'task:' .. id .. ':body' end
 local function active_key(id) return PREFIX .. 'task:' .. id .. ':active' end
 local function waiting_key(id) return PREFIX .. 'task:' .. id .. ':waiting' end
 local function ran_key(id) return PREFIX .. 'task:' .. id .. ':ran' end
@@ -61,11 +64,15 @@ local function held_kinds_key(owner) return PREFIX .. 'owner:' .. owner .. ':hel
 local function held_key(owner, kind) return PREFIX .. 'owner:' .. owner .. ':held:' .. kind end
 local function index_key(name, value) return PREFIX .. 'tasks:' .. name .. ':' .. value end
 local function receipt_key(hash) return PREFIX .. 'receipt:' .. hash end
-local TASKS = PREFIX .. 'tasks'
+local function group_key(status, kind_of_task, kind)
+  return PREFIX .. 'tasks:in:' .. status .. ':' .. kind_of_task .. ':' .. kind
+end
+local KINDS = PREFIX .. 'kinds'
 local DUE = PREFIX .. 'due'
 local LEASES = PREFIX .. 'leases'
-local ENDED_TASKS = PREFIX .. 'ended'
 local HELD = PREFIX .. 'held'
+local ENDINGS = PREFIX .. 'ended'
+local function ended_key(minute) return ENDINGS .. ':' .. number_text(minute) end
 local WORKERS = PREFIX .. 'workers'
 local BEAT = PREFIX .. 'beat'
 local WAKE = PREFIX .. 'wake'
@@ -83,10 +90,50 @@ local function run_id_of(task_id, number) return task_id .. '.' .. number_text(n
 
 local function task_field(id, name) return redis.call('HGET', task_key(id), name) end
 
--- Whose task it is; those stored before there were owners are nobody's.
+-- Whose task it is.
 local function owner_of(id) return task_field(id, 'owner') or 'anonymous' end
 
 local function run_field(id, name) return redis.call('HGET', run_key(id), name) end
+
+-- What goes into task:{id}:body.
+local function set_body(id, about, spec) redis.call('SET', body_key(id), about .. '\n' .. spec) end
+
+-- About and spec of a task; nothing where there is no such task.
+local function body_of(id)
+  local body = redis.call('GET', body_key(id))
+  if not body then return nil end
+  local stop = string.find(body, '\n', 1, true)
+  return string.sub(body, 1, stop - 1), string.sub(body, stop + 1)
+end
+
+-- About alone, without reading a long spec; nothing where there is no such task.
+local function about_of(id)
+  local size = 512
+  while true do
+    local head = redis.call('GETRANGE', body_key(id), 0, size - 1)
+    local stop = string.find(head, '\n', 1, true)
+    if stop then return string.sub(head, 1, stop - 1) end
+    if #head < size then return nil end
+    size = size * 8
+  end
+end
+
+-- Keys of the groups of tasks of these kinds that have the status and the type, '' for any, and are not empty; and how
+-- many tasks they have together. A script reads `kinds` once.
+local function groups(kinds, status, kind_of_task)
+  local found, total = {}, 0
+  for _, one in ipairs(status == '' and STATUSES or { status }) do
+    for _, type_ in ipairs(kind_of_task == '' and TYPES or { kind_of_task }) do
+      for _, kind in ipairs(kinds) do
+        local key = group_key(one, type_, kind)
+        local size = redis.call('ZCARD', key)
+        if size > 0 then found[#found + 1] = key end
+        total = total + size
+      end
+    end
+  end
+  return found, total
+end
 
 -- Counts what happened, for good and for the minute.
 local function count(counter, in_minute, at, by)
@@ -138,7 +185,7 @@ local function set_due(member, at)
 end
 
 local function move_task(id, new, reason, at)
-  local was, kind_of_task = unpack(redis.call('HMGET', task_key(id), 'status', 'type'))
+  local was, kind_of_task, kind = unpack(redis.call('HMGET', task_key(id), 'status', 'type', 'kind'))
   if was == new then return end
   local moves = kind_of_task == 'scheduled' and SCHEDULE_MOVES or RUN_MOVES
   if not (moves[was] and moves[was][new]) then
@@ -146,17 +193,28 @@ local function move_task(id, new, reason, at)
   end
   redis.call('HSET', task_key(id), 'status', new, 'updated', number_text(at))
   if reason and reason ~= '' then redis.call('HSET', task_key(id), 'reason', reason) end
-  redis.call('ZREM', index_key('status', was), id)
-  redis.call('ZADD', index_key('status', new), 0, id)
+  redis.call('ZREM', group_key(was, kind_of_task, kind), id)
+  redis.call('ZADD', group_key(new, kind_of_task, kind), 0, id)
   tell(id)
   if kind_of_task == 'scheduled' and ENDED[new] then redis.call('SREM', schedules_key(owner_of(id)), id) end
 end
 
--- Marks the task for removal by age once it has ended and nothing of it runs any more.
+-- Notes for removal by age that a task has ended for good.
+local function note_end(id, at)
+  local minute = math.floor(at / 60000)
+  if redis.call('RPUSH', ended_key(minute), id) == 1 then redis.call('ZADD', ENDINGS, minute, number_text(minute)) end
+end
+
+-- The same for a scheduled task, once it has ended and nothing of it runs any more; noting it twice in a row is fine.
 local function mark_ended(id, at)
-  if ENDED[task_field(id, 'status')] and redis.call('SCARD', active_key(id)) == 0 then
-    redis.call('ZADD', ENDED_TASKS, at, id)
-  end
+  if not ENDED[task_field(id, 'status')] or redis.call('SCARD', active_key(id)) > 0 then return end
+  if redis.call('LINDEX', ended_key(math.floor(at / 60000)), -1) ~= id then note_end(id, at) end
+end
+
+-- Takes back that a task ended in that minute.
+local function forget_end(id, minute)
+  redis.call('LREM', ended_key(minute), 1, id)
+  if redis.call('EXISTS', ended_key(minute)) == 0 then redis.call('ZREM', ENDINGS, number_text(minute)) end
 end
 
 local function queue_score(prio, at) return prio == 'high' and at or at + HIGH_FIRST end
@@ -234,7 +292,7 @@ local move_run
 -- What follows from the end of a run: the next of a queue is let in, a stopping task stops, history is trimmed.
 local function run_ended(task_id, run_id, at)
   if task_field(task_id, 'type') ~= 'scheduled' then
-    redis.call('ZADD', ENDED_TASKS, at, task_id)
+    note_end(task_id, at)
     return
   end
   redis.call('SREM', active_key(task_id), run_id)
@@ -360,9 +418,7 @@ local function claim(run_id, worker, lease, most)
   move_run(run_id, 'running', at, 'worker', worker, 'started', number_text(at))
   redis.call('ZADD', LEASES, at + lease, run_id)
   if most ~= '' then redis.call('SADD', running_key(owner), run_id) end
-  local about = redis.call('GET', about_key(task_id))
-  local spec = redis.call('GET', spec_key(task_id))
-  return { run_id, kind, attempt, number_text(at), about, spec }
+  return { run_id, kind, attempt, number_text(at), body_of(task_id) }
 end
 
 -- The first run of a kind that can be had, skipping those that expired meanwhile and those that are held back; after
@@ -392,8 +448,8 @@ end
 
 -- Removes a task and all that belongs to it; a run in progress is called off and its late result finds nothing.
 local function remove_task(id)
-  local status, kind_of_task, kind, tags, runs =
-    unpack(redis.call('HMGET', task_key(id), 'status', 'type', 'kind', 'tags', 'runs'))
+  local status, kind_of_task, kind, tags, runs, updated =
+    unpack(redis.call('HMGET', task_key(id), 'status', 'type', 'kind', 'tags', 'runs', 'updated'))
   if not status then return false end
   local owner = owner_of(id)
   for _, run_id in ipairs(run_ids(id, kind_of_task, runs)) do
@@ -406,16 +462,13 @@ local function remove_task(id)
     remove_run(run_id)
   end
   redis.call('ZREM', DUE, id)
-  redis.call('ZREM', TASKS, id)
-  redis.call('ZREM', ENDED_TASKS, id)
-  redis.call('ZREM', index_key('status', status), id)
-  redis.call('ZREM', index_key('type', kind_of_task), id)
-  redis.call('ZREM', index_key('kind', kind), id)
+  if ENDED[status] then forget_end(id, math.floor(tonumber(updated) / 60000)) end
+  redis.call('ZREM', group_key(status, kind_of_task, kind), id)
   redis.call('ZREM', index_key('owner', owner), id)
   redis.call('SREM', schedules_key(owner), id)
   for _, tag in ipairs(tags and cjson.decode(tags) or {}) do redis.call('ZREM', index_key('tag', tag), id) end
   tell(id)
-  redis.call('DEL', task_key(id), about_key(id), spec_key(id), active_key(id), waiting_key(id),
+  redis.call('DEL', task_key(id), body_key(id), active_key(id), waiting_key(id),
     ran_key(id), skipped_key(id))
   return true
 end

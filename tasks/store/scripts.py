@@ -11,7 +11,7 @@ stands before it a script gets only what it uses, for all of it is made anew wit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -68,9 +68,11 @@ def _used(before: str, body: str) -> list[str]:
 
 
 def moves() -> str:
-    """The tables of tasks/model.py, and the buckets of records.py, as Lua tables."""
+    """Words and tables of tasks/model.py, and the buckets of records.py, as Lua tables."""
     return "\n".join(
         (
+            f"local STATUSES = {_list(model.Status)}",
+            f"local TYPES = {_list(model.TaskType)}",
             f"local RUN_MOVES = {_table(model.RUN_MOVES)}",
             f"local SCHEDULE_MOVES = {_table(model.SCHEDULE_MOVES)}",
             f"local FINISHED = {_set(model.FINISHED)}",
@@ -78,6 +80,10 @@ def moves() -> str:
             f"local BUCKETS = {{{', '.join(str(bound) for bound in BUCKETS)}}}",
         )
     )
+
+
+def _list(words: Iterable[str]) -> str:
+    return "{" + ", ".join(f"'{word}'" for word in words) + "}"
 
 
 def _set(statuses: frozenset[model.Status]) -> str:

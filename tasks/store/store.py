@@ -400,7 +400,9 @@ def _words(entry: Entry) -> tuple[str | int, ...]:
 
 
 def _about(task: Task) -> dict[str, Any]:
-    about: dict[str, Any] = {"name": task.name, "timing": task.timing, "timeout": task.timeout}
+    about: dict[str, Any] = {"name": task.name, "timeout": task.timeout}
+    if task.timing:
+        about["timing"] = task.timing
     if task.retry.max:
         about["retry"] = {name: getattr(task.retry, name) for name in task.retry.__dataclass_fields__}
     if task.expires_in is not None:

@@ -61,18 +61,22 @@ local function first_run(id, kind, prio, status, due)
   return 0
 end
 
+local known = {}
+
 local function store(i, now)
   local id, kind_of_task, kind, prio, created, about, spec, tags, delay, given, expires, losses, paused = unpack(ARGV, i, i + FIELDS - 1)
   if stored_before[i] then return again(id, created) end
   local due = tonumber(given) or now
   if delay ~= '' then due = now + tonumber(delay) end
   local status = paused ~= '' and 'paused' or kind_of_task == 'immediate' and 'queued' or 'scheduled'
-  local fields = { 'status', status, 'type', kind_of_task, 'kind', kind, 'prio', prio, 'created', created,
-    'updated', created, 'losses', losses, 'owner', owner, 'runs', kind_of_task == 'scheduled' and 0 or 1 }
+  local fields = { 'status', status, 'type', kind_of_task, 'kind', kind, 'created', created,
+    'updated', created, 'losses', losses, 'runs', kind_of_task == 'scheduled' and 0 or 1 }
   local function add(name, value)
     fields[#fields + 1] = name
     fields[#fields + 1] = value
   end
+  if prio ~= 'normal' then add('prio', prio) end
+  if owner ~= 'anonymous' then add('owner', owner) end
   if kind_of_task ~= 'immediate' then add('due', number_text(due)) end
   if kind_of_task == 'scheduled' then
     add('fired', 0)
@@ -85,11 +89,12 @@ local function store(i, now)
     for _, tag in ipairs(cjson.decode(tags)) do redis.call('ZADD', index_key('tag', tag), 0, id) end
   end
   redis.call('HSET', task_key(id), unpack(fields))
-  redis.call('MSET', about_key(id), about, spec_key(id), spec)
-  redis.call('ZADD', TASKS, 0, id)
-  redis.call('ZADD', index_key('status', status), 0, id)
-  redis.call('ZADD', index_key('type', kind_of_task), 0, id)
-  redis.call('ZADD', index_key('kind', kind), 0, id)
+  if not known[kind] then
+    redis.call('SADD', KINDS, kind)
+    known[kind] = true
+  end
+  set_body(id, about, spec)
+  redis.call('ZADD', group_key(status, kind_of_task, kind), 0, id)
   redis.call('ZADD', index_key('owner', owner), 0, id)
   count('submitted:' .. kind_of_task .. ':' .. kind, 'submitted', now, 1)
   if kind_of_task == 'scheduled' then

@@ -6,7 +6,7 @@
 local found = {}
 local members = redis.call('ZRANGEBYSCORE', DUE, '(' .. ARGV[1], ARGV[2], 'WITHSCORES', 'LIMIT', ARGV[3], ARGV[4])
 for i = 1, #members, 2 do
-  local about = redis.call('GET', about_key(members[i]))
+  local about = about_of(members[i])
   if about then found[#found + 1] = { members[i], number_text(members[i + 1]), task_field(members[i], 'status'), about } end
 end
 return found

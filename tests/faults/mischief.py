@@ -24,7 +24,7 @@ def lose_the_bells(stage: Stage, _: random.Random) -> None:
 
 def ring_ten_times(stage: Stage, dice: random.Random) -> None:
     """Ten bells at once for runs that wait, run or have ended."""
-    newest = stage.redis("ZREVRANGE", "{tms}:tasks", "0", "40").translate(_PLAIN).split()
+    newest = stage.redis("ZREVRANGE", "{tms}:tasks:owner:anonymous", "0", "40").translate(_PLAIN).split()
     stage.ring([f"{task_id}.1" for task_id in dice.sample(newest, min(3, len(newest))) for _ in range(10)])
 
 

@@ -20,7 +20,7 @@ from tasks.store import Store
 from tasks.store.accounts import Accounts
 from tasks.submission import Submission
 from tasks.task_manager import TaskManager
-from tests.make import RecordedBell, code_body, end, http_body, make_settings, take
+from tests.make import RecordedBell, code_body, end, http_body, make_settings, put_about, read_about, take
 
 S = Status
 EVERY_HOUR = {"task_type": "scheduled", "cron_expression": "0 * * * *"}
@@ -147,9 +147,9 @@ def test_a_beat_that_saw_a_task_before_it_was_paused_does_not_fire_it(house: Hou
 def test_a_schedule_that_ends_while_paused_is_completed(house: House) -> None:
     task = house.submit(**EVERY_HOUR, end_at="2999-01-01T00:00:00Z")
     house.post(task, "pause")
-    about = json.loads(house.store._redis.command("GET", f"{{tms}}:task:{task['id']}:about"))
+    about = read_about(house.store, task["id"])
     about["timing"]["end_at"] = "2020-01-01T00:30:00Z"
-    house.store._redis.command("SET", f"{{tms}}:task:{task['id']}:about", json.dumps(about))
+    put_about(house.store, task["id"], about)
     house.make_due(task, 1_577_836_800_000)
     shown = house.post(task, "resume").json
     assert (shown["status"], shown["reason"], shown["next_run_at"]) == ("completed", "schedule_ended", None)

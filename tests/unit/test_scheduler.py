@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,18 @@ from tasks import moment, scheduler
 from tasks.model import Run, Status, Task
 from tasks.scheduler import DueScheduler
 from tasks.store import Store
-from tests.make import RecordedBell, end, fire, make_settings, make_timing, run_out, submit, take
+from tests.make import (
+    RecordedBell,
+    end,
+    end_earlier,
+    fire,
+    make_settings,
+    make_timing,
+    put_about,
+    run_out,
+    submit,
+    take,
+)
 from tests.valkey import Valkey
 
 S = Status
@@ -139,8 +149,7 @@ def test_a_schedule_that_cannot_be_read_does_not_hold_up_the_others(
     beat: Beat, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = every_minute(store, due=minute() - 1000)
-    about = json.dumps({"name": "x", "timeout": 1, "timing": make_timing(cron_expression="nonsense")})
-    store._redis.command("SET", f"{{tms}}:task:{broken.id}:about", about)
+    put_about(store, broken.id, {"name": "x", "timeout": 1, "timing": make_timing(cron_expression="nonsense")})
     good = every_minute(store, due=minute())
     beat.tick()
     assert beat.bell.runs == [f"{good.id}.1"]
@@ -197,7 +206,7 @@ def test_what_ended_long_ago_is_removed_and_what_did_not_is_kept(store: Store, t
     old, new, waiting = submit(store), submit(store), submit(store)
     for task in (old, new):
         end(store, take(store, run_id=f"{task.id}.1"))
-    store._redis.command("ZADD", "{tms}:ended", moment.now() - 604_801_000, old.id)
+    end_earlier(store, old.id, 604_801_000)
     beat.tick()
     assert [task.id for task in store.list(limit=9)[0]] == [waiting.id, new.id]
 
@@ -209,7 +218,7 @@ def test_pruning_goes_on_with_the_next_tick_while_there_is_more(
     for _ in range(5):
         task = submit(store)
         end(store, take(store, run_id=f"{task.id}.1"))
-        store._redis.command("ZADD", "{tms}:ended", 1, task.id)
+        end_earlier(store, task.id, 604_801_000)
     for _ in range(3):
         beat.tick()
     assert store.list(limit=9)[0] == []

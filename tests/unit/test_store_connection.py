@@ -181,7 +181,7 @@ def test_a_missing_and_a_wrong_password_are_told_without_the_password(tmp_path: 
 
 
 def test_a_mistake_of_ours_is_not_blamed_on_redis(store: Store) -> None:
-    store._redis.command("SET", "{tms}:tasks", "not a sorted set")
+    store._redis.command("SET", "{tms}:kinds", "not a set")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         store.list(limit=5)
 

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.model import ENDED, Status, Task
 from tasks.store import DueSchedule, Store
-from tests.make import NOW, end, fire, fire_as_seen, keys, submit, take
+from tests.make import NOW, end, end_earlier, ended_tasks, fire, fire_as_seen, keys, submit, take
 
 S = Status
 
@@ -312,7 +312,7 @@ def test_the_history_is_paged_over_both_runs_and_skips(store: Store) -> None:
 
 
 def ended(store: Store) -> set[str]:
-    return set(store._redis.command("ZRANGE", "{tms}:ended", 0, -1))
+    return set(ended_tasks(store))
 
 
 def test_only_tasks_that_ended_long_enough_ago_are_removed(store: Store) -> None:
@@ -326,7 +326,7 @@ def test_only_tasks_that_ended_long_enough_ago_are_removed(store: Store) -> None
     (run_id,) = fire(store, again)
     end(store, take(store, run_id=run_id))
     assert ended(store) == {old.id, young.id}
-    store._redis.command("ZINCRBY", "{tms}:ended", -3_600_000, old.id)
+    end_earlier(store, old.id, 3_600_000)
     assert store.prune(3000, 100) == 1
     left = {task.id for task in store.list(limit=50)[0]}
     assert left == {young.id, running.id, waiting.id, later.id, again.id}

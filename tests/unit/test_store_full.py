@@ -19,7 +19,7 @@ import pytest
 from tasks.errors import StoreUnavailable
 from tasks.model import Status
 from tasks.store import Receipt, Store, scripts
-from tests.make import NOW, client_of, end, everything, fire, fire_as_seen, keys, run_out, submit, take
+from tests.make import NOW, client_of, end, end_earlier, everything, fire, fire_as_seen, keys, run_out, submit, take
 from tests.valkey import Valkey
 
 S = Status
@@ -283,7 +283,7 @@ def test_a_full_redis_still_answers_and_deleting_gives_room(full: Store, url: st
 def test_a_full_redis_is_pruned(full: Store, url: str) -> None:
     submit(full)
     end(full, take(full))
-    full._redis.command("ZINCRBY", "{tms}:ended", -10_000, full.list(limit=1)[0][0].id)
+    end_earlier(full, full.list(limit=1)[0][0].id, 10_000)
     with no_room(url):
         assert full.prune(1, 10) == 1
     assert keys(full) == set()

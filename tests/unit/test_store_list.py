@@ -145,8 +145,8 @@ def test_a_page_that_looked_far_enough_says_where_to_go_on(store: Store) -> None
     store._redis.command(
         "EVAL",
         "for i = 1, 5200 do local id = 'ffffffff-' .. string.format('%06d', i) "
-        "redis.call('ZADD', KEYS[1] .. 'tasks', 0, id) "
-        "redis.call('SET', KEYS[1] .. 'task:' .. id .. ':about', '{\"name\": \"hay\"}') end",
+        "redis.call('ZADD', KEYS[1] .. 'tasks:in:failed:immediate:code', 0, id) "
+        "redis.call('SET', KEYS[1] .. 'task:' .. id .. ':body', '{\"name\": \"hay\"}' .. string.char(10) .. '{}') end",
         1,
         "{tms}:",
     )
