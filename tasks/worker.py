@@ -8,13 +8,14 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from config.settings import Settings
 from tasks import moment, retry
 from tasks.base_tasks import Kind, Spec
+from tasks.claims import Claims
 from tasks.confidential import Mask
 from tasks.errors import StoreUnavailable
 from tasks.keyring import Keyring, Locked
@@ -71,6 +72,8 @@ class Worker:
         self._keyring = Keyring(store, settings)
         self._slots = Slots(total=settings.max_concurrent_tasks, most={**most, "code": settings.code_slots})
         self._claiming = threading.Lock()
+        self._claims = Claims(lambda: store.connection.missed_at)
+        #: By run and attempt: an attempt that was taken away may still be ending when the next one begins.
         self._works: dict[str, Work] = {}
         self._output = LiveOutput(store.live, self.name, lambda: [work.tail for work in self._works.copy().values()])
         self._draining = threading.Event()
@@ -103,6 +106,7 @@ class Worker:
                 return None
             if claim is not None:
                 self._slots.take(claim.kind)
+                self._claims.know(claim)
             return claim
 
     def _perform(self, claim: Claim) -> tuple[Outcome, Report]:
@@ -125,7 +129,7 @@ class Worker:
             confidential=confidential,
         )
         deadline = time.monotonic() + timeout + OVERRUN
-        self._works[claim.run_id] = Work(claim=claim, report=report, deadline=deadline, tail=Tail(claim, report))
+        self._works[claim.id] = Work(claim=claim, report=report, deadline=deadline, tail=Tail(claim, report))
         if self._draining.is_set() and self._grace_is_over:
             report.stop("shutdown")
         log.info("task run %s started, attempt %d", claim.run_id, claim.attempt)
@@ -150,7 +154,8 @@ class Worker:
         try:
             recorded, following = self._record(claim, outcome, report)
         finally:
-            self._works.pop(claim.run_id, None)
+            self._works.pop(claim.id, None)
+            self._claims.forget(claim)
         if not recorded:
             log.warning("task run %s had been taken from this worker; its outcome is dropped", claim.run_id)
         return following or self._give(claim.kind)
@@ -168,6 +173,7 @@ class Worker:
                 return None
             if isinstance(claim, Claim):
                 self._slots.take(claim.kind)
+                self._claims.know(claim)
                 return claim
             return None
 
@@ -192,16 +198,19 @@ class Worker:
 
     def _write(self, claim: Claim, outcome: Outcome, told: Mapping[str, Any]) -> tuple[bool, Claim | None]:
         status, reason, again = _verdict(claim, outcome)
-        recorded, following = self._store.finish(
-            claim,
-            self.name,
-            status=status,
-            reason=reason,
-            outcome=told,
-            retry_after=again,
-            next_kind="" if self._draining.is_set() else claim.kind,
-            of_one_owner=self._settings.run_quota,
-        )
+        with self._claims.another() as may:
+            recorded, following = self._store.finish(
+                claim,
+                self.name,
+                status=status,
+                reason=reason,
+                outcome=told,
+                retry_after=again,
+                next_kind=claim.kind if may and not self._draining.is_set() else "",
+                of_one_owner=self._settings.run_quota,
+            )
+            if following is not None:
+                self._claims.know(following)
         if recorded:
             if isinstance(outcome, Failed) and outcome.code == "stopped":
                 status, reason = Status.STOPPED, ""
@@ -244,21 +253,28 @@ class Worker:
 
     def _pulse(self) -> None:
         works = self._works.copy()
-        alive = [work for work in works.values() if time.monotonic() < work.deadline]
+        alive = {name: work for name, work in works.items() if time.monotonic() < work.deadline}
         with self._claiming:
+            if (known := self._claims.all_known) is not None:
+                self._undo(known)
             free = {} if self._draining.is_set() else self._slots.free
         pulse = self._store.heartbeat(
-            *(self.name, self._about(works), free, [work.claim for work in alive]),
+            *(self.name, self._about(works), free, [work.claim for work in alive.values()]),
             of_one_owner=self._settings.run_quota,
         )
         for run_id in pulse.stops:
             self._stop(run_id, "stopped")
-        for run_id in pulse.lost:
-            self._stop(run_id, "lease_lost")
+        for name in pulse.lost:
+            alive[name].report.stop("lease_lost")
         if pulse.waiting:
             self._ring(pulse.waiting)
         if len(alive) < len(works):
             self._give_up(works)
+
+    def _undo(self, known: Sequence[str]) -> None:
+        """Give up what was claimed for us while the answer was missed: the heartbeat rings for it."""
+        for run_id in self._store.unclaim(self.name, known):
+            log.warning("task run %s was claimed, but the answer never came; it is queued again", run_id)
 
     def _listen(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -268,9 +284,9 @@ class Worker:
                 self._stop(run_id, "stopped")
 
     def _stop(self, run_id: str, reason: str) -> None:
-        work = self._works.get(run_id)
-        if work is not None:
-            work.report.stop(reason)
+        for work in list(self._works.values()):
+            if work.claim.run_id == run_id:
+                work.report.stop(reason)
 
     def _about(self, works: Mapping[str, Work]) -> dict[str, Any]:
         health: dict[str, Any] = {}
@@ -319,7 +335,7 @@ class Worker:
             self._leave(STUCK)
 
     def _give_up(self, works: Mapping[str, Work]) -> None:
-        late = [run_id for run_id, work in works.items() if time.monotonic() >= work.deadline]
+        late = [work.claim.run_id for work in works.values() if time.monotonic() >= work.deadline]
         log.error("worker %s ends: task runs %s cannot be interrupted", self.name, ", ".join(late))
         self.drain()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -48,6 +50,8 @@ class Connection:
         )
         self._free: list[Any] = []
         self._pid = os.getpid()
+        #: When an answer was last missed (monotonic clock): what was asked then may have been done all the same.
+        self.missed_at = -math.inf
 
     def run(self, script: str, *arguments: str | int | float) -> Any:
         """What the script answers. Raises StoreUnavailable."""
@@ -84,14 +88,18 @@ class Connection:
             return connection.read_response()
 
         try:
-            return connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
+            return connection.retry.call_with_retry(ask, lambda _: self._miss(connection))
         except exceptions.ResponseError:
             raise
         except BaseException:
-            connection.disconnect()  # an answer may still be on its way
+            self._miss(connection)  # an answer may still be on its way
             raise
         finally:
             self._free.append(connection)
+
+    def _miss(self, connection: Any) -> None:
+        connection.disconnect()
+        self.missed_at = time.monotonic()
 
     def _take(self) -> Any:
         if self._pid != os.getpid():

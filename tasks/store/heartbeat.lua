@@ -4,7 +4,7 @@
 -- ARGV    1 worker id  2 lease (ms)  3 counts as gone after (ms)  4 what it says of itself (JSON)
 --         5 how many more of each kind fit (JSON object)  6 runs of one owner that may go at once ('' for any number)
 --         7… run id and attempt, in turn
--- Answer  run ids to stop; run ids that are no longer this worker's; as many waiting runs as fit
+-- Answer  run ids to stop; each `run id attempt` that is no longer this worker's; as many waiting runs as fit
 local worker, lease = ARGV[1], tonumber(ARGV[2])
 local at = now_ms()
 redis.call('ZADD', WORKERS, at + tonumber(ARGV[3]), worker)
@@ -14,7 +14,7 @@ for i = 7, #ARGV, 2 do
   local run_id = ARGV[i]
   local status, owner, attempt = unpack(redis.call('HMGET', run_key(run_id), 'status', 'worker', 'attempt'))
   if owner ~= worker or attempt ~= ARGV[i + 1] or (status ~= 'running' and status ~= 'stopping') then
-    lost[#lost + 1] = run_id
+    lost[#lost + 1] = run_id .. ' ' .. ARGV[i + 1]
   else
     redis.call('ZADD', LEASES, at + lease, run_id)
     if status == 'stopping' then stops[#stops + 1] = run_id end

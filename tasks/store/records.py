@@ -63,6 +63,11 @@ class Claim:
     about: Mapping[str, Any]
     spec: Mapping[str, Any]
 
+    @property
+    def id(self) -> str:
+        """The attempt, as the scripts name it."""
+        return f"{self.run_id} {self.attempt}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class DueSchedule:
@@ -119,7 +124,7 @@ class Due:
 
 @dataclass(frozen=True, kw_only=True)
 class Pulse:
-    """What a worker learns from its heartbeat: runs to stop, runs it has lost, runs that wait for a bell."""
+    """What a worker learns from its heartbeat: runs to stop, attempts (`Claim.id`) it has lost, runs that wait."""
 
     stops: Sequence[str]
     lost: Sequence[str]

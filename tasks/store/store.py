@@ -19,6 +19,8 @@ from tasks.store.secrets import Secrets
 
 #: Milliseconds for which a run belongs to the worker that claimed it, unless a heartbeat extends it.
 LEASE = 30_000
+#: Milliseconds without a heartbeat after which a run is one that its worker has never heard of.
+UNHEARD = 3_000
 #: Milliseconds of silence after which a worker is no longer listed.
 WORKER_GONE = 10_000
 #: Milliseconds of silence after which no beat is said to be alive.
@@ -288,6 +290,10 @@ class Store:
         """Return a run that had to be broken off; its status now, None where it is no longer ours."""
         status = self._redis.run("give_back", claim.run_id, worker, claim.attempt, _json(outcome))
         return Status(status) if status else None
+
+    def unclaim(self, worker: str, known: Sequence[str]) -> Sequence[str]:
+        """Queue again, as if they had not been claimed, what is the worker's and not among the `Claim.id`s it knows."""
+        return [*self._redis.run("unclaim", worker, LEASE, UNHEARD, *known)]
 
     def heartbeat(
         self,

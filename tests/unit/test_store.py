@@ -556,7 +556,7 @@ def test_deleting_calls_off_the_run_in_progress(store: Store) -> None:
     claim = take(store)
     store.delete(task.id)
     assert store.await_call("w1", 1) == claim.run_id
-    assert store.heartbeat("w1", {}, {}, [claim]).lost == [claim.run_id]
+    assert store.heartbeat("w1", {}, {}, [claim]).lost == [claim.id]
 
 
 def test_deleting_twice_is_not_found_the_second_time(store: Store) -> None:

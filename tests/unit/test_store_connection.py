@@ -39,6 +39,7 @@ VERBS: dict[str, Callable[[Store], Any]] = {
     "finish": lambda store: end(store, CLAIM),
     "give_back": lambda store: store.give_back(CLAIM, "w1", {}),
     "heartbeat": lambda store: store.heartbeat("w1", {}, {}, []),
+    "unclaim": lambda store: store.unclaim("w1", []),
     "await_call": lambda store: store.await_call("w1", 0.1),
     "leave": lambda store: store.leave("w1"),
     "due": lambda store: store.due(5),

@@ -94,6 +94,13 @@ def heartbeat(store: Store) -> Verb:
     return lambda: store.heartbeat("w1", {}, {}, [claim])
 
 
+def unclaim(store: Store) -> Verb:
+    submit(store)
+    claim = take(store)
+    store._redis.command("ZINCRBY", "{tms}:leases", -4000, claim.run_id)
+    return lambda: store.unclaim("w1", [])
+
+
 def due_delayed(store: Store) -> Verb:
     submit(store, task_type="delayed", delay=0)
     return lambda: store.due(10)
@@ -217,7 +224,7 @@ WAITS = [
     *(open_receipt, close_receipt),
 ]
 GOES_ON = [
-    *(give_back, heartbeat, reap_repeatable, reap_lost, reap_stopping),
+    *(give_back, heartbeat, unclaim, reap_repeatable, reap_lost, reap_stopping),
     *(stop_queued, stop_delayed, stop_running, stop_schedule, stop_busy_schedule),
     pause,
 ]

@@ -216,7 +216,7 @@ def test_a_heartbeat_tells_which_runs_to_stop_and_which_are_lost(store: Store) -
     store.stop(stopping.id)
     pulse = store.heartbeat("w1", {}, {}, list(claims.values()))
     assert pulse.stops == [claims[stopping.id].run_id]
-    assert set(pulse.lost) == {claims[task.id].run_id for task in (reaped, deleted, finished)}
+    assert set(pulse.lost) == {claims[task.id].id for task in (reaped, deleted, finished)}
 
 
 def test_a_heartbeat_for_an_earlier_attempt_extends_nothing(store: Store) -> None:
@@ -226,7 +226,7 @@ def test_a_heartbeat_for_an_earlier_attempt_extends_nothing(store: Store) -> Non
     store.reap(10)
     take(store)
     run_out(store)
-    assert store.heartbeat("w1", {}, {}, [first]).lost == [first.run_id]
+    assert store.heartbeat("w1", {}, {}, [first]).lost == [first.id]
     assert len(store.reap(10)) == 1
 
 
@@ -294,3 +294,57 @@ def test_waiting_for_a_call_ends_without_one(store: Store) -> None:
     start = time.monotonic()
     assert store.await_call("w1", 0.05) is None
     assert time.monotonic() - start >= 0.05
+
+
+# --- runs that their worker never heard of -----------------------------------------------------------------------
+
+
+def unheard(store: Store, run_id: str) -> None:
+    """Let its lease be as old as it is when no heartbeat has named the run for four seconds."""
+    store._redis.command("ZINCRBY", "{tms}:leases", -4000, run_id)
+
+
+@pytest.mark.parametrize("losses", [0, 2])
+def test_a_run_claimed_without_its_workers_knowledge_is_queued_as_if_it_had_never_been(
+    store: Store, losses: int
+) -> None:
+    task = submit(store, losses=losses)
+    claim = take(store)
+    unheard(store, claim.run_id)
+    assert store.unclaim("w1", []) == [claim.run_id]
+    run = last_run(store, task)
+    assert (run.status, run.attempt, run.attempts, run.worker, run.started_at) == (S.QUEUED, 0, (), None, None)
+    assert take(store, worker="w2").attempt == 1
+    assert store.reap(10) == []
+
+
+def test_what_the_worker_knows_what_is_new_and_what_is_anothers_stays(store: Store) -> None:
+    for _ in range(3):
+        submit(store)
+    known, new, others = take(store), take(store), take(store, worker="w2")
+    unheard(store, known.run_id)
+    unheard(store, others.run_id)
+    assert store.unclaim("w1", [known.id]) == []
+    for claim in (known, new, others):
+        assert last_run(store, store.get(claim.run_id[:-2])).status is S.RUNNING
+
+
+def test_another_attempt_of_a_run_that_the_worker_knows_is_not_the_one_it_knows(store: Store) -> None:
+    submit(store, losses=2)
+    first = take(store)
+    run_out(store)
+    store.reap(10)
+    second = take(store, run_id=first.run_id)
+    unheard(store, second.run_id)
+    assert store.unclaim("w1", [first.id]) == [first.run_id]
+    run = last_run(store, store.get(first.run_id[:-2]))
+    assert (run.status, run.attempt, len(run.attempts)) == (S.QUEUED, 1, 1)
+
+
+def test_a_stop_of_a_run_that_nobody_has_begun_ends_it(store: Store) -> None:
+    task = submit(store)
+    claim = take(store)
+    store.stop(task.id)
+    unheard(store, claim.run_id)
+    assert store.unclaim("w1", []) == [claim.run_id]
+    assert last_run(store, task).status is S.STOPPED

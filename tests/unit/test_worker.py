@@ -275,6 +275,23 @@ def test_a_run_taken_from_a_worker_is_broken_off_there_and_its_outcome_dropped(
     assert (run.status, run.worker, run.attempt) == (S.RUNNING, "other", 2)
 
 
+def test_two_attempts_of_one_run_are_told_apart(bench: Bench) -> None:
+    run_id = bench.task(**wait(30), losses=2)
+    first = bench.hear(run_id)
+    eventually(lambda: bench.status(run_id) is S.RUNNING)
+    run_out(bench.store)
+    bench.store.reap(10)
+    bench.hear(run_id)
+    eventually(lambda: bench.run(run_id).attempt == 2)
+    bench.worker._pulse()
+    first.join(10)
+    assert not first.is_alive()
+    run_out(bench.store)
+    bench.worker._pulse()
+    assert bench.store.reap(10) == []
+    assert (bench.status(run_id), bench.run(run_id).attempt) == (S.RUNNING, 2)
+
+
 def test_a_heartbeat_keeps_the_lease(bench: Bench) -> None:
     run_id = bench.task(**wait(30))
     bench.running(run_id)
@@ -405,6 +422,37 @@ def test_a_bell_without_redis_is_dropped_and_the_worker_lives(
     valkey.start()
     bench.worker.hear(run_id)
     assert bench.status(run_id) is S.SUCCEEDED
+
+
+@pytest.mark.parametrize("kind", ["echo", "once"])
+def test_a_claim_whose_answer_was_missed_is_undone_and_the_run_is_done_once(
+    make: Make, valkey: Valkey, own_store: Store, kind: str
+) -> None:
+    bench = make(own_store)
+    run_id = bench.task(kind)
+    own_store.claim("w0", [kind], "none")  # or Redis does not know the script and asks for it, which nobody hears
+    valkey.freeze()
+    bench.worker.hear(run_id)
+    valkey.thaw()  # and only now Redis reads the claim
+    eventually(lambda: bench.status(run_id) is S.RUNNING)
+    bench.worker.start()
+    eventually(lambda: run_id in bench.rung, seconds=20)
+    bench.worker.hear(run_id)
+    run = bench.run(run_id)
+    assert (run.status, run.attempt, run.attempts) == (S.SUCCEEDED, 1, ())
+    assert (bench.echo.performed or bench.once.performed) == [1 if kind == "echo" else None]
+
+
+def test_a_run_is_not_claimed_along_with_an_outcome_soon_after_an_answer_was_missed(
+    make: Make, valkey: Valkey, own_store: Store
+) -> None:
+    bench = make(own_store)
+    first, second = bench.task(), bench.task()
+    valkey.kill()
+    bench.worker.hear(first)
+    valkey.start()
+    bench.worker.hear(first)
+    assert (bench.status(first), bench.status(second)) == (S.SUCCEEDED, S.QUEUED)
 
 
 def test_an_outcome_is_recorded_once_redis_is_back(make: Make, valkey: Valkey, own_store: Store) -> None:
