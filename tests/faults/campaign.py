@@ -21,7 +21,9 @@ from tests.faults import schedules
 from tests.faults.container_mischief import CONTAINER_FAULTS
 from tests.faults.deployment import Deployment
 from tests.faults.load import QUICK, Load
+from tests.faults.machines import Machines
 from tests.faults.mischief import FAULTS, Fault
+from tests.faults.network_mischief import NETWORK_FAULTS
 from tests.faults.processes import Processes
 from tests.faults.stage import Stage
 from tests.faults.verdict import Verdict
@@ -30,6 +32,7 @@ from tests.faults.verdict import Verdict
 STAGES: dict[str, tuple[Callable[[Path], Stage], Mapping[Fault, int]]] = {
     "processes": (Processes, FAULTS),
     "compose": (Deployment, CONTAINER_FAULTS),
+    "machines": (Machines, NETWORK_FAULTS),
 }
 #: Seconds in which everything must have ended once the last fault is over: a lease, a reap and the slowest retries.
 REST = 150
