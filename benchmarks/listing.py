@@ -3,8 +3,8 @@
     python -m benchmarks listing [--records 1000 10000 100000 1000000] [--rounds 200] [--json FILE]
 
 `python celery_app.py` and a Redis with append-only file, filled by the store's own scripts, so that each record is what
-the service would have stored; no worker runs. At each size every page is asked for over one connection, the pages
-taking turns. A ratio is of the medians at the largest and at the smallest size.
+the service would have stored; no worker runs. A second pair keeps the smallest number. At each size every page is asked
+for over one connection to each, taking turns; a ratio is of the medians of the two.
 """
 
 from __future__ import annotations
@@ -52,11 +52,32 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--json", type=Path, help="write every figure here")
     options = parser.parse_args(arguments)
-    with Api() as api:
-        rows = [api.measure(count, options.rounds) for count in sorted(options.records)]
-    compare(rows[0], rows[-1])
+    smallest, *larger = sorted(options.records)
+    rows = []
+    with Api() as few, Api() as many:
+        few.fill(smallest)
+        for count in larger:
+            taken = many.fill(count)
+            beside, times = asyncio.run(measure([few, many], options.rounds))
+            rows.append({"records": count, **taken, "ms": times, "ms beside": beside})
+            show(smallest, rows[-1])
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+async def measure(apis: list[Api], rounds: int) -> list[dict[str, list[float]]]:
+    """Milliseconds of each page of each of them, taking turns."""
+    asked = [await api.pages() for api in apis]
+    times: list[dict[str, list[float]]] = [{name: [] for name in PAGES} for _ in apis]
+    for number in range(rounds + 10):
+        for name in PAGES:
+            for (client, requests), taken in zip(asked, times, strict=True):
+                started = time.perf_counter()
+                body = json.loads(await client.ask(requests[name]))
+                if number >= 10:  # what is made on first use has been made
+                    taken[name].append((time.perf_counter() - started) * 1000)
+                assert name == "one task" or len(body["tasks"]) == 50, name
+    return times
 
 
 class Api:
@@ -78,7 +99,7 @@ class Api:
         wait_for_port(self.port)
         self._records = Records(self.redis_port)
         self._redis = redis.Redis(port=self.redis_port, decode_responses=True)
-        self._empty = self._used()
+        self._empty = int(self._redis.info("memory")["used_memory"])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,48 +107,33 @@ class Api:
         self._processes.end()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _used(self) -> int:
-        return int(self._redis.info("memory")["used_memory"])
-
-    def measure(self, count: int, rounds: int) -> dict[str, Any]:
-        """Milliseconds of each page, with so many records, and the bytes that one of them takes."""
+    def fill(self, count: int) -> dict[str, float]:
+        """Add records until there are so many; how long that took and how many bytes each takes."""
         started = time.monotonic()
         self._records.fill(count)
         filled = time.monotonic() - started
-        times = asyncio.run(self._times(rounds))
-        row = {"records": count, "filled s": filled, "bytes a record": (self._used() - self._empty) / count}
-        show(row, times)
-        return {**row, "ms": times}
+        held = (int(self._redis.info("memory")["used_memory"]) - self._empty) / count
+        return {"filled s": filled, "bytes a record": held, "payload": self._records.payload()}
 
-    async def _times(self, rounds: int) -> dict[str, list[float]]:
-        middle = self._redis.zrange("{tms}:tasks:owner:owner-0", 0, -1)
-        pages = {name: get("/api/tasks" + path.format(middle=middle[len(middle) // 2])) for name, path in PAGES.items()}
-        client = await load.connect(self.port)
-        times: dict[str, list[float]] = {name: [] for name in pages}
-        for number in range(rounds + 10):
-            for name, request in pages.items():
-                started = time.perf_counter()
-                body = json.loads(await client.ask(request))
-                if number >= 10:  # what is made on first use has been made
-                    times[name].append((time.perf_counter() - started) * 1000)
-                assert name == "one task" or len(body["tasks"]) == 50, name
-        return times
+    async def pages(self) -> tuple[load.Client, dict[str, bytes]]:
+        """A connection, and the requests for all pages."""
+        ids = self._redis.zrange("{tms}:tasks:owner:owner-0", 0, -1)
+        middle = ids[len(ids) // 2]
+        asked = {name: get("/api/tasks" + path.format(middle=middle)) for name, path in PAGES.items()}
+        return await load.connect(self.port), asked
 
 
-def show(row: dict[str, Any], times: dict[str, list[float]]) -> None:
-    """What was seen at one size."""
-    print(
-        f"\n{row['records']} records, {row['bytes a record']:.0f} bytes each with code and result;"
-        f" filled in {row['filled s']:.0f} s"
-    )
-    print(f"{'page':<14}{'p50 ms':>9}{'p99 ms':>9}")
-    for name, all_ in times.items():
-        print(f"{name:<14}{statistics.median(all_):9.2f}{sorted(all_)[int(len(all_) * 0.99)]:9.2f}", flush=True)
-
-
-def compare(smallest: dict[str, Any], largest: dict[str, Any]) -> None:
-    """How much longer a page takes at the largest size."""
-    print(f"\np50 at {largest['records']} records / at {smallest['records']} (goal <= {GOAL})")
+def show(smallest: int, row: dict[str, Any]) -> None:
+    """What was seen at one size, beside the smallest."""
+    print(f"\n{row['records']} records, filled in {row['filled s']:.0f} s, {row['bytes a record']:.0f} bytes each,")
+    print(f"of which {row['payload']} code and result; beside {smallest} records (goal <= {GOAL:g} x)")
+    print(f"{'page':<14}{'p50 ms':>9}{'p99 ms':>9}{'beside p50':>12}{'p99 ms':>9}{'ratio':>8}")
     for name in PAGES:
-        ratio = statistics.median(largest["ms"][name]) / statistics.median(smallest["ms"][name])
-        print(f"{name:<14}{ratio:9.2f}")
+        now, beside = ms(row["ms"][name]), ms(row["ms beside"][name])
+        cells = f"{now[0]:9.2f}{now[1]:9.2f}{beside[0]:12.2f}{beside[1]:9.2f}{now[0] / beside[0]:8.2f}"
+        print(f"{name:<14}{cells}", flush=True)
+
+
+def ms(times: list[float]) -> tuple[float, float]:
+    """The median, and the 99th in a hundred."""
+    return statistics.median(times), sorted(times)[int(len(times) * 0.99)]
