@@ -207,16 +207,18 @@ class Exchange:
             plain.settimeout(self._patience)
             if target.scheme == "http":
                 return plain
+            # Made first, for it takes a while: a stop meanwhile is seen before the handshake begins.
+            context = self._context()
             self._line.enter("during the TLS handshake")
-            return self._secured(plain, target.host)
+            return self._secured(plain, target.host, context)
         except BaseException:
             plain.close()
             raise
 
-    def _secured(self, plain: socket.socket, host: str) -> ssl.SSLSocket:
+    def _secured(self, plain: socket.socket, host: str, context: ssl.SSLContext) -> ssl.SSLSocket:
         host = host.rstrip(".")
         try:
-            return self._context().wrap_socket(plain, server_hostname=host)
+            return context.wrap_socket(plain, server_hostname=host)
         except ssl.SSLCertVerificationError as error:
             fault = str(error.verify_message).rstrip(".")
             raise Refusal("tls_failed", f"The certificate of {host} was not accepted: {fault}.") from None
