@@ -19,7 +19,7 @@ from kombu.entity import Queue
 
 from config import logs, redis_address
 from config.settings import InvalidSettings, Settings, load
-from tasks import worker
+from tasks import precedence, worker
 from tasks.base_tasks import Kind, build_kinds
 from tasks.errors import StoreUnavailable
 from tasks.model import Priority
@@ -232,6 +232,7 @@ def _set_up_logs(loglevel: int | str | None = None, **_: Any) -> None:
 
 
 def _prepare(**_: Any) -> None:
+    precedence.step_back(_app().settings.worker_nice)
     _app().runner.prepare()
 
 

@@ -84,6 +84,7 @@ LOG_BACKUP_COUNT = 5
 # --- Tasks and workers -------------------------------------------------------------------------------------------
 TASK_TIMEOUT = 1800  # most seconds a task may ask for, and what a code task gets that asks for none
 WORKER_PROCESSES = 1  # worker processes that start.py runs
+WORKER_NICE = 10  # how far workers and the code they run step back for the API and Redis, as nice(1) counts
 MAX_CONCURRENT_TASKS = 200  # runs at once in one worker process
 SANDBOX_CONCURRENCY: int | None = None  # code runs at once in one worker process; None: one for each core, shared out
 GRACE_SECONDS = 10.0  # how long a stopping worker lets its runs go on before it gives them back
@@ -195,6 +196,7 @@ class Settings(BaseSettings):
 
     task_timeout: float = Field(default=TASK_TIMEOUT, gt=0, le=604_800, allow_inf_nan=False)
     worker_processes: int = Field(default=WORKER_PROCESSES, ge=1, le=64)
+    worker_nice: int = Field(default=WORKER_NICE, ge=0, le=19)
     max_concurrent_tasks: int = Field(default=MAX_CONCURRENT_TASKS, ge=1, le=2000)
     sandbox_concurrency: int | None = Field(default=SANDBOX_CONCURRENCY, ge=1, le=512)
     grace_seconds: float = Field(default=GRACE_SECONDS, ge=0, le=3600, allow_inf_nan=False)

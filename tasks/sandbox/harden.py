@@ -89,7 +89,9 @@ class Hardening:
 
         Raises HardeningFailed where seccomp or the resource limits cannot be had.
         """
-        os.setsid()
+        # A process group and not a session: of these Linux makes a scheduling group each, which would have as large a
+        # share of the processor as all of the API has.
+        os.setpgid(0, 0)
         self._prctl(self._die_with_parent)
         if os.getppid() != self._parent:  # it may be gone already: then nobody would tell
             raise HardeningFailed("the zygote is gone")

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tasks import precedence
 from tasks.sandbox import wire
 from tasks.sandbox.wire import Budget
 
@@ -114,6 +115,7 @@ class Host:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        precedence.hold_back(self._process.pid)
         self._control = ours
         self.gone = False
         self.hello = self._hear_hello()
