@@ -19,7 +19,8 @@ INTRODUCTION = """\
 
 Made from [`/api/openapi.json`](#get-apiopenapijson), as it is where tokens are wanted. Every answer has the header
 `X-Request-Id`; problems have the form of [Problem](#shape-problem), those of 401 the header `WWW-Authenticate`, those
-of 429 and 503 `Retry-After`; their codes are [explained](errors.md).
+of 429 and 503 `Retry-After`; their codes are [explained](errors.md). Where [requests are counted](../howto/limit.md),
+which they are not for calls that are open to everybody but those of `/api/auth`, answers have the `RateLimit` headers.
 """
 
 
@@ -56,6 +57,11 @@ def _call(path: str, method: str, operation: Mapping[str, Any]) -> str:
     return "\n".join([*parts, "", f"Problems: {' · '.join(problems)}.", ""])
 
 
+def _goes_without_saying(header: str) -> bool:
+    """Whether the introduction tells of it once for all."""
+    return header == "X-Request-Id" or header.startswith("RateLimit")
+
+
 def _bodies(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return dict(answer.get("content", {}))
 
@@ -68,8 +74,9 @@ def _problem(status: str, answer: Mapping[str, Any]) -> str:
     known = _bodies(answer)[PROBLEM]
     codes = re.findall(r"`(\w+)`", answer["description"]) if _is_problem(answer) else [known["example"]["code"]]
     headers = {"401": {"WWW-Authenticate"}, "429": {"Retry-After"}, "503": {"Retry-After"}}.get(status, set())
-    if _is_problem(answer) and set(answer["headers"]) != {"X-Request-Id", *headers}:
-        raise LookupError(f"headers of {status} that the introduction does not tell: {set(answer['headers'])}")
+    told = {name for name in answer["headers"] if not _goes_without_saying(name)}
+    if _is_problem(answer) and told != headers:
+        raise LookupError(f"headers of {status} that the introduction does not tell: {told}")
     return f"{status} {', '.join(f'`{code}`' for code in codes)}"
 
 
@@ -92,7 +99,7 @@ def _answer(status: str, answer: Mapping[str, Any]) -> str:
         for kind, content in answer.get("content", {}).items()
         if kind != PROBLEM
     ]
-    headers = [f"`{name}`" for name in answer["headers"] if name != "X-Request-Id"]
+    headers = [f"`{name}`" for name in answer["headers"] if not _goes_without_saying(name)]
     return f"| {status} | {' or '.join(dict.fromkeys(bodies))} | {', '.join(headers)} | {_flat(answer)} |"
 
 

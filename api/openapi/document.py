@@ -49,8 +49,21 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
         "schema": {"type": "string", "const": "true"},
     },
     "Preference-Applied": {"description": "What of `Prefer` was followed (RFC 7240).", "schema": {"type": "string"}},
+    "RateLimit": {
+        "description": "Requests left (`r`) and seconds until all are again (`t`); where RATE_LIMIT is set.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "Requests (`q`) in so many seconds (`w`); where RATE_LIMIT is set.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Limit": {"description": "`q` by itself.", "schema": {"type": "integer", "minimum": 1}},
+    "RateLimit-Remaining": {"description": "`r` by itself.", "schema": {"type": "integer", "minimum": 0}},
+    "RateLimit-Reset": {"description": "`t` by itself.", "schema": {"type": "integer", "minimum": 0}},
     "WWW-Authenticate": {"description": "How to authenticate: `Bearer`.", "schema": {"type": "string"}},
 }
+#: What answers to calls that are counted have.
+COUNTED = tuple(name for name in HEADERS if name.startswith("RateLimit"))
 PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "task_id": {"description": "Id of a task.", "schema": {"type": "string", "format": "uuid"}},
     "username": {"description": "Name of a user.", "schema": {"type": "string", "pattern": USERNAME}},
@@ -180,9 +193,11 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _responses(operation: Operation, rule: Rule, *, needs_token: bool) -> dict[str, Any]:
-    more = ("Idempotency-Replayed",) if operation.idempotent else ()
+    counted = COUNTED if not operation.is_open or operation.tag == "auth" else ()
+    more = (*(("Idempotency-Replayed",) if operation.idempotent else ()), *counted)
     answers = {str(status): _answer(answer, more) for status, answer in operation.answers.items()}
-    problems = {str(status): _problem(status, codes) for status, codes in _problems(operation, rule, needs_token)}
+    found = _problems(operation, rule, needs_token)
+    problems = {str(status): _problem(status, codes, counted) for status, codes in found}
     for status, told in problems.items():
         if status in answers:
             answers[status].setdefault("content", {}).update(told["content"])
@@ -232,8 +247,12 @@ def _problems(operation: Operation, rule: Rule, needs_token: bool) -> list[tuple
     return sorted(found.items())
 
 
-def _problem(status: int, codes: Sequence[str]) -> dict[str, Any]:
-    names = [*({401: ["WWW-Authenticate"]}.get(status, ())), *(["Retry-After"] if status in (429, 503) else ())]
+def _problem(status: int, codes: Sequence[str], counted: Sequence[str]) -> dict[str, Any]:
+    names = [
+        *counted,
+        *({401: ["WWW-Authenticate"]}.get(status, ())),
+        *(["Retry-After"] if status in (429, 503) else ()),
+    ]
     return {
         "description": f"{http.HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in dict.fromkeys(codes))}.",
         "headers": _headers("X-Request-Id", *names),

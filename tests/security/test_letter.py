@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.browser import HEADERS
 from api.openapi import Operation, described
+from tasks.store import Store
+from tests.api import make_api
 from tests.make import http_body
-from tests.security.conftest import Guarded, bearer
+from tests.security.conftest import PASSWORD, Guarded, bearer
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW")
 PROBLEM = "application/problem+json"
@@ -191,6 +194,35 @@ def test_answers_are_what_they_are_whatever_the_client_would_rather_have(walk: W
             assert (answer.status_code, told(answer)) == (plain.status_code, told(plain)), route.path
             answer.close()
             plain.close()
+
+
+#: What HTTP and browsers ask for, whatever the call is.
+EVERYWHERE = {"Content-Type", "Content-Length", "Date", "Server", "Connection", "Vary", "X-Accel-Buffering", *HEADERS}
+
+
+def test_every_header_of_an_answer_is_in_the_description(store: Store, tmp_path: Path) -> None:
+    api = make_api(store, tmp_path, auth_required=True, admin_password=PASSWORD, rate_limit="100000/minute",
+                   admin_username="ada")  # fmt: skip
+    try:
+        walk = Walk(Guarded(api))
+        paths = api.get("/api/openapi.json").json["paths"]
+        closest, checked = sorted(paths, key=lambda path: path.count("{")), 0
+        for route in walk.routes():
+            for method, operation in route.operations.items():
+                described_as = next(
+                    path for path in closest if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), route.path)
+                )
+                responses = paths[described_as][method.lower()]["responses"]
+                query = "" if method == "GET" else "?strange=1"
+                answer = walk.call(method, route.path + query, **({"json": {}} if operation.body else {}))
+                known = responses[str(answer.status_code)]["headers"]
+                shown = {name for name, _ in answer.headers} - EVERYWHERE
+                assert shown <= set(known), (method, route.path, shown - set(known))
+                answer.close()
+                checked += 1
+        assert checked > 40
+    finally:
+        api.close()
 
 
 def test_the_first_path_says_where_to_go(walk: Walk) -> None:
