@@ -25,6 +25,6 @@ USER 10001
 VOLUME ["/app/var", "/app/logs"]
 EXPOSE 5000 5555
 
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5000/api/health/live', timeout=4)"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=20s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5000/api/health/live', timeout=9)"]
 CMD ["python", "celery_app.py"]

@@ -35,9 +35,9 @@ class Deployment(Composed, Stage):
         self("up", "--no-start", "redis")
         network = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", self.network)
         self.variables["HTTP_ALLOWED_NETWORKS"] = network
-        docker("run", "--detach", "--name", self._sink, "--network", self.network, "--network-alias", "sink",
-               "--publish", f"127.0.0.1:{self._sink_port}:8000", "task-management-system",
-               "python", "-c", SINK, "8000", "0.0.0.0")  # fmt: skip
+        docker("run", "--detach", "--no-healthcheck", "--name", self._sink,
+               "--network", self.network, "--network-alias", "sink", "--publish", f"127.0.0.1:{self._sink_port}:8000",
+               "task-management-system", "python", "-c", SINK, "8000", "0.0.0.0")  # fmt: skip
         scale = [word for name, number in SCALE.items() for word in ("--scale", f"{name}={number}")]
         self("up", "--detach", *scale)
         wait_for("the sink", self.effects_known)
