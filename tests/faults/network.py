@@ -55,7 +55,7 @@ class Network:
     def __init__(self) -> None:
         self._name = f"{PREFIX}{os.getpid()}"
         self.machines: dict[str, Machine] = {}
-        _sweep()
+        self.sweep()
         self.switch = f"{self._name}-switch"
         run("ip", "netns", "add", self.switch)
         run("ip", "-n", self.switch, "link", "add", "bridge", "type", "bridge")
@@ -67,6 +67,14 @@ class Network:
         made = self.machines[name] = Machine(name, f"{self._name}-{name}", f"{NET}.{number}", self.switch)
         made.plug()
         return made
+
+    @staticmethod
+    def sweep() -> None:
+        """Remove what a run of these tests has left that was killed itself."""
+        for line in run("ip", "netns", "list").splitlines():
+            found = re.match(rf"{PREFIX}(\d+)-", line)
+            if found and not Path("/proc", found[1]).exists():
+                _remove(line.split()[0])
 
     def close(self) -> None:
         """Remove everything, and end whatever still runs on one of the machines."""
@@ -173,11 +181,3 @@ def _remove(namespace: str) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGKILL)
     run("ip", "netns", "delete", namespace, check=False)
-
-
-def _sweep() -> None:
-    """Remove what a run of these tests has left that was killed itself."""
-    for line in run("ip", "netns", "list").splitlines():
-        found = re.match(rf"{PREFIX}(\d+)-", line)
-        if found and not Path("/proc", found[1]).exists():
-            _remove(line.split()[0])
