@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, send_file
+from flask import Blueprint, Response, current_app, jsonify
 from werkzeug.exceptions import NotFound
 
 from api.openapi.document import document
@@ -100,7 +100,8 @@ def blueprint(kinds: Mapping[str, Kind], *, needs_token: bool) -> Blueprint:
         if asset not in ASSETS:
             raise NotFound
         name, media_type = ASSETS[asset]
-        sent = send_file(swagger_folder() / name, mimetype=media_type)
+        # Whole or not at all: no ranges and no conditions, which nobody described.
+        sent = Response((swagger_folder() / name).read_bytes(), content_type=f"{media_type}; charset=utf-8")
         sent.headers["Cache-Control"] = "public, max-age=86400"
         return sent
 

@@ -41,7 +41,7 @@ local HIGH_FIRST = 1000000000000000
 local MOST_WAITING = 100
 local CALL_SECONDS = 60
 local COUNTED_SECONDS = 3700
-local HOLD_AT_ONCE = 500
+local HOLD_AT_ONCE = 100
 
 local function number_text(value) return string.format('%.0f', value) end
 local function task_key(id) return PREFIX .. 'task:' .. id end
