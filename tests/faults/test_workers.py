@@ -29,6 +29,18 @@ def f(seconds):
 """
 
 
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service whose workers the tests of this file end; each leaves one worker behind."""
+    large = {"HTTP_MAX_RESPONSE_BYTES": "60000000", "MAX_RESULT_BYTES": "60000000"}
+    service = Service(tmp_path_factory.mktemp("service"), GRACE_SECONDS="30", **large)
+    try:
+        service.start("redis", "api", "worker", "beat")
+        yield service
+    finally:
+        service.stop()
+
+
 def end_leases(service: Service) -> None:
     """What a lease's length of silence does: whoever holds a run now does not hold it any more."""
     with client_of(service.redis_port) as client:
@@ -49,9 +61,7 @@ def told(task: dict[str, Any]) -> tuple[Any, ...]:
     return task["status"], task["reason"], task["attempt"], task["finished_at"], task["result"], task["last_run"]
 
 
-def test_a_poison_task_ends_lost_after_its_attempts_and_the_others_are_done(own_service: Service, sink: Sink) -> None:
-    service = own_service
-    service.start("redis", "api", "worker", "beat")
+def test_a_poison_task_ends_lost_after_its_attempts_and_the_others_are_done(service: Service, sink: Sink) -> None:
     code = service.code(ENDLESS, timeout=600)["id"]
     call = service.submit(api_url=f"{sink.url}/hang/once", timeout=60)["id"]
     again = service.submit(api_url=f"{sink.url}/hang/again", timeout=60, retry={"max": 1, "backoff": 0})["id"]
@@ -77,9 +87,7 @@ def test_a_poison_task_ends_lost_after_its_attempts_and_the_others_are_done(own_
     assert sorted(path for path in sink.calls if "fine" in path) == ["/fine/0", "/fine/1", "/fine/2"]
 
 
-def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(own_service: Service, sink: Sink) -> None:
-    service = own_service
-    service.start("redis", "api", "worker", "beat")
+def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(service: Service, sink: Sink) -> None:
     code = service.code(BUSY, 1)["id"]
     call = service.submit(api_url=f"{sink.url}/slow/call")["id"]
     again = service.submit(api_url=f"{sink.url}/slow/again", retry={"max": 3, "backoff": 0})["id"]
@@ -126,12 +134,7 @@ def much(_: Seen, connection: Any) -> None:
         connection.sendall(b"x" * 1_000_000)
 
 
-def test_a_worker_that_the_kernel_kills_for_want_of_memory_loses_nothing(
-    own_service: Service, small: MemoryGroup
-) -> None:
-    service = own_service
-    service.environment |= {"HTTP_MAX_RESPONSE_BYTES": "60000000", "MAX_RESULT_BYTES": "60000000"}
-    service.start("redis", "api", "worker", "beat")
+def test_a_worker_that_the_kernel_kills_for_want_of_memory_loses_nothing(service: Service, small: MemoryGroup) -> None:
     code = service.running(service.code(BUSY, 600, timeout=600)["id"])["id"]
     small.join(service.processes["worker"].pid)
     with Server(much) as server:
@@ -170,12 +173,8 @@ class Load(threading.Thread):
             self.codes.append(self.service.code(source, argument)["id"])
 
 
-def test_workers_replaced_one_after_the_other_under_load_lose_and_repeat_nothing(
-    own_service: Service, sink: Sink
-) -> None:
-    service = own_service
-    service.environment["GRACE_SECONDS"] = "30"
-    service.start("redis", "api", "worker", "worker2", "beat")
+def test_workers_replaced_one_after_the_other_under_load_lose_and_repeat_nothing(service: Service, sink: Sink) -> None:
+    service.start("worker2")
     load = Load(service, sink)
     load.start()
     try:
@@ -191,3 +190,4 @@ def test_workers_replaced_one_after_the_other_under_load_lose_and_repeat_nothing
         assert (task["status"], task["attempt"]) == ("succeeded", 1)
     assert sorted(sink.calls) == sorted(load.calls)
     assert len(load.codes) > 20
+    assert service.kill("worker2", signal.SIGTERM) == 0
