@@ -58,11 +58,11 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
         """One step, then sleep until something is due; seconds that Beat should sleep besides (0 but for trouble)."""
         try:
             # First what works while Redis is full, and what makes room in it.
+            self._store.tick()
             self._reap()
             self._prune()
             due = self._store.due(BATCH)
             self._fire(due)
-            self._store.tick(due.now)
             self._welcome_back()
             self._rest(due)
         except StoreUnavailable as error:

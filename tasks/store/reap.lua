@@ -1,9 +1,11 @@
 #!lua flags=allow-oom
 -- Takes runs away from workers whose lease ran out: queued again while losses are allowed, else lost.
+-- Leases that ran out while no beat ticked are not looked at yet: see spare_leases.
 -- KEYS[1] prefix
 -- ARGV    1 at most so many at once
 -- Answer  for each run: its id and its status now
 local at = now_ms()
+spare_leases(at)
 local reaped = {}
 for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', at, 'LIMIT', 0, tonumber(ARGV[1]))) do
   redis.call('ZREM', LEASES, run_id)

@@ -42,6 +42,7 @@ local MOST_WAITING = 100
 local CALL_SECONDS = 60
 local COUNTED_SECONDS = 3700
 local HOLD_AT_ONCE = 100
+local AWAY = 10000
 
 local function number_text(value) return string.format('%.0f', value) end
 local function task_key(id) return PREFIX .. 'task:' .. id end
@@ -390,6 +391,15 @@ local function keep_attempt(run_id, at, status, code)
     number = tonumber(attempt), worker = worker, started_at = tonumber(started), finished_at = at,
     status = status, code = code
   }))
+end
+
+-- Gives workers time to be heard again where Redis, or the whole machine, was away: no beat ticked for a while, so it is
+-- not for want of a worker that leases ran out meanwhile. What had run out before that stays so.
+local function spare_leases(at)
+  local seen = tonumber(redis.call('GET', BEAT) or at)
+  if at - seen < AWAY then return end
+  local spared = redis.call('ZRANGEBYSCORE', LEASES, '(' .. number_text(seen), at)
+  for _, run_id in ipairs(spared) do redis.call('ZADD', LEASES, at + AWAY, run_id) end
 end
 
 -- Takes a queued run for a worker; nil where it is not to be had. The answer is what the worker needs to do it.

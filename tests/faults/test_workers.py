@@ -117,6 +117,29 @@ def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(service: S
     assert frozen.poll() is None
 
 
+def test_a_beat_that_is_back_before_the_workers_takes_nothing_from_them(service: Service, sink: Sink) -> None:
+    """After Redis, or the whole machine, was away for longer than a lease, workers are given time to be heard again."""
+    code = service.running(service.code(BUSY, 1)["id"])["id"]
+    call = service.running(service.submit(api_url=f"{sink.url}/slow/away")["id"])["id"]
+    frozen = [service.processes[name] for name in ("worker", "beat")]
+    for process in frozen:
+        process.send_signal(signal.SIGSTOP)
+    # Beat looks for leases every five seconds, so that it will at once. What was away for a minute is put back so far.
+    time.sleep(5.5)
+    with client_of(service.redis_port) as client:
+        now = int(client.time()[0]) * 1000
+        client.set("{tms}:beat", now - 60_000)
+        client.zadd("{tms}:leases", dict.fromkeys(client.zrange("{tms}:leases", 0, -1), now - 20_000), xx=True)
+        frozen[1].send_signal(signal.SIGCONT)
+        wait_for("a tick of Beat", lambda: int(client.get("{tms}:beat") or 0) > now + 1000)
+    assert {service.task(each)["status"] for each in (code, call)} == {"running"}
+    frozen[0].send_signal(signal.SIGCONT)
+    for task_id in (code, call):
+        task = service.finished(task_id)
+        assert (task["status"], task["attempt"]) == ("succeeded", 1)
+    assert sink.calls == ["/slow/away"]
+
+
 @pytest.fixture
 def small() -> Iterator[MemoryGroup]:
     group = MemoryGroup(32 << 20)

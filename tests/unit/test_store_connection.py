@@ -45,7 +45,7 @@ VERBS: dict[str, Callable[[Store], Any]] = {
     "due": lambda store: store.due(5),
     "fire": lambda store: fire_as_seen(store, SCHEDULE),
     "upcoming": lambda store: store.upcoming(1, 2, offset=0, limit=5),
-    "tick": lambda store: store.tick(1),
+    "tick": lambda store: store.tick(),
     "await_wake": lambda store: store.await_wake(0.1),
     "reap": lambda store: store.reap(5),
     "prune": lambda store: store.prune(60, 5),
@@ -117,9 +117,8 @@ def test_a_full_redis_is_unavailable_for_writing_and_stores_nothing(own: Valkey,
     kept = submit(own_store)
     with client_of(own.url) as client:
         client.config_set("maxmemory", "1")
-        for name in ("submit", "tick"):
-            with pytest.raises(StoreUnavailable, match="cannot serve this now"):
-                VERBS[name](own_store)
+        with pytest.raises(StoreUnavailable, match="cannot serve this now"):
+            VERBS["submit"](own_store)
         client.config_set("maxmemory", "0")
     assert [task.id for task in own_store.list(limit=5)[0]] == [kept.id]
     submit(own_store)

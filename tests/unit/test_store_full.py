@@ -133,6 +133,10 @@ def reap_stopping(store: Store) -> Verb:
     return lambda: store.reap(10)
 
 
+def tick(store: Store) -> Verb:
+    return store.tick
+
+
 def stop_queued(store: Store) -> Verb:
     task = submit(store)
     return lambda: store.stop(task.id)
@@ -226,7 +230,7 @@ WAITS = [
 GOES_ON = [
     *(give_back, heartbeat, unclaim, reap_repeatable, reap_lost, reap_stopping),
     *(stop_queued, stop_delayed, stop_running, stop_schedule, stop_busy_schedule),
-    pause,
+    *(pause, tick),
 ]
 
 

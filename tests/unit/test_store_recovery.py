@@ -19,6 +19,17 @@ def last_run(store: Store, task: Task) -> Run:
     return run
 
 
+def silent_since(store: Store, milliseconds: int) -> None:
+    """Let the last tick of any beat be so long ago."""
+    store._redis.command("SET", "{tms}:beat", store.due(1).now - milliseconds)
+
+
+def run_out_since(store: Store, milliseconds: int) -> None:
+    """Let every lease have run out so long ago."""
+    for run_id in store._redis.command("ZRANGE", "{tms}:leases", 0, -1):
+        store._redis.command("ZADD", "{tms}:leases", store.due(1).now - milliseconds, run_id)
+
+
 # --- leases ------------------------------------------------------------------------------------------------------
 
 
@@ -47,6 +58,48 @@ def test_a_run_whose_worker_died_is_queued_again_and_the_attempt_is_kept(store: 
     again = take(store, worker="w2", run_id=claim.run_id)
     assert again.attempt == 2
     assert store.reap(10) == []
+
+
+@pytest.mark.parametrize("first", ["reap", "tick"])
+def test_leases_that_ran_out_while_nobody_could_extend_them_are_spared(store: Store, first: str) -> None:
+    # As if Redis, or the whole machine, had been away for a minute: the reaper must not be faster than the worker.
+    submit(store)
+    claim = take(store)
+    silent_since(store, 60_000)
+    run_out_since(store, 20_000)
+    assert (store.reap(10) if first == "reap" else store.tick()) in ([], None)
+    assert store.reap(10) == []
+    assert not store.heartbeat("w1", {"id": "w1"}, {}, [claim]).lost
+    assert end(store, claim)
+
+
+def test_a_spared_lease_runs_out_all_the_same(store: Store) -> None:
+    submit(store, losses=2)
+    claim = take(store)
+    silent_since(store, 60_000)
+    run_out_since(store, 20_000)
+    store.tick()
+    run_out_since(store, 1)
+    store.tick()
+    assert store.reap(10) == [(claim.run_id, "queued")]
+
+
+def test_a_lease_that_had_run_out_before_is_not_spared(store: Store) -> None:
+    submit(store, losses=2)
+    claim = take(store)
+    silent_since(store, 60_000)
+    run_out_since(store, 70_000)
+    store.tick()
+    assert store.reap(10) == [(claim.run_id, "queued")]
+
+
+def test_a_beat_that_was_silent_for_a_moment_spares_nothing(store: Store) -> None:
+    submit(store, losses=2)
+    claim = take(store)
+    silent_since(store, 5_000)
+    run_out_since(store, 1_000)
+    store.tick()
+    assert store.reap(10) == [(claim.run_id, "queued")]
 
 
 def test_a_run_that_keeps_losing_its_workers_is_lost_in_the_end(store: Store) -> None:
@@ -254,7 +307,7 @@ def test_health_tells_of_workers_beat_and_queues(store: Store) -> None:
     submit(store, task_type="delayed")
     take(store, kinds=["code"])
     store.heartbeat("w1", {"id": "w1", "host": "主机"}, {}, [])
-    store.tick(store.due(1).now)
+    store.tick()
     found = store.health(["code", "http"])
     assert found["workers"] == [{"id": "w1", "host": "主机"}]
     assert found["beat"]["alive"]
@@ -265,7 +318,7 @@ def test_health_tells_of_workers_beat_and_queues(store: Store) -> None:
 def test_a_silent_worker_and_a_silent_beat_are_not_alive(store: Store) -> None:
     store.heartbeat("w1", {"id": "w1"}, {}, [])
     store._redis.command("ZADD", "{tms}:workers", 1, "w1")
-    store.tick(store.due(1).now - 60_000)
+    silent_since(store, 60_000)
     found = store.health(["code"])
     assert found["workers"] == []
     assert found["beat"] == {"alive": False, "last_tick_seconds_ago": pytest.approx(60, abs=5)}
