@@ -78,6 +78,7 @@ class Worker:
         self._output = LiveOutput(store.live, self.name, lambda: [work.tail for work in self._works.copy().values()])
         self._draining = threading.Event()
         self._closed = threading.Event()
+        self._signing = threading.Lock()
         self._grace_ends = float("inf")
         self._started_at = moment.now()
         self._pulse_thread: threading.Thread | None = None
@@ -258,10 +259,14 @@ class Worker:
             if (known := self._claims.all_known) is not None:
                 self._undo(known)
             free = {} if self._draining.is_set() else self._slots.free
-        pulse = self._store.heartbeat(
-            *(self.name, self._about(works), free, [work.claim for work in alive.values()]),
-            of_one_owner=self._settings.run_quota,
-        )
+        with self._signing:
+            # A heartbeat that comes after the sign-off would put this worker on the list again.
+            if self._closed.is_set():
+                return
+            pulse = self._store.heartbeat(
+                *(self.name, self._about(works), free, [work.claim for work in alive.values()]),
+                of_one_owner=self._settings.run_quota,
+            )
         for run_id in pulse.stops:
             self._stop(run_id, "stopped")
         for name in pulse.lost:
@@ -346,7 +351,8 @@ class Worker:
         self._closed.set()
         self._output.close()
         try:
-            self._store.leave(self.name)
+            with self._signing:
+                self._store.leave(self.name)
         except StoreUnavailable:
             log.warning("worker %s could not sign off; it is forgotten by itself", self.name)
         for kind in self._kinds.values():

@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.service import Service, wait_for
 from tests.integration.sink import Sink
+from tests.integration.started import gone
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -141,7 +142,7 @@ def test_a_worker_that_is_told_to_end_gives_back_what_it_may_and_leaves_nothing(
     call = own_service.running(own_service.submit(api_url=f"{sink.url}/hang", timeout=60)["id"])["id"]
     children = psutil.Process(own_service.processes["worker"].pid).children(recursive=True)
     assert own_service.kill("worker", signal.SIGTERM) == 0
-    assert not [child for child in children if child.is_running() and child.status() != "zombie"]
+    wait_for("the end of its processes", lambda: gone({child.pid for child in children}))
     assert own_service.task(code)["status"] == "queued"
     assert (own_service.task(call)["status"], own_service.task(call)["reason"]) == ("lost", "worker_shutdown")
     assert own_service.call("GET", "/api/health").json()["workers"] == []

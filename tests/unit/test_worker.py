@@ -13,7 +13,7 @@ import pytest
 
 from tasks.errors import StoreUnavailable
 from tasks.model import Retry, Run, Status
-from tasks.store import Store
+from tasks.store import Pulse, Store
 from tasks.worker import STUCK, Worker
 from tests.kinds import DeafKind, EchoKind, OnceKind, eventually
 from tests.make import make_settings, run_out, submit
@@ -389,6 +389,41 @@ def test_a_closed_worker_is_off_the_list_and_closing_twice_is_fine(bench: Bench)
     bench.worker.close()
     assert bench.store.health(["echo"])["workers"] == []
     assert [(kind.prestarted, kind.closed) for kind in (bench.echo, bench.once)] == [(1, 1), (1, 1)]
+
+
+class LateStore(Store):
+    """A Store whose heartbeats, once told so, are on their way for as long as the test says."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, timeout=5)
+        self.late, self.on_its_way, self.arrive = threading.Event(), threading.Event(), threading.Event()
+
+    def heartbeat(self, *said: Any, **more: Any) -> Pulse:
+        if self.late.is_set():
+            self.on_its_way.set()
+            assert self.arrive.wait(10)
+        return super().heartbeat(*said, **more)
+
+
+def test_a_heartbeat_under_way_does_not_put_a_closed_worker_on_the_list_again(
+    make: Make, store: Store, redis_url: str
+) -> None:
+    late = LateStore(redis_url)
+    bench = make(late)
+    bench.worker.start()
+    eventually(lambda: store.health(["echo"])["workers"])
+    late.late.set()
+    assert late.on_its_way.wait(10)
+    closing = threading.Thread(target=bench.worker.close)
+    closing.start()
+    closing.join(0.3)
+    late.arrive.set()
+    closing.join(10)
+    pulse = bench.worker._pulse_thread
+    assert pulse is not None
+    pulse.join(10)
+    assert store.health(["echo"])["workers"] == []
+    late.close()
 
 
 def test_two_workers_of_one_machine_have_different_names(make: Make) -> None:
