@@ -16,8 +16,10 @@ from tasks.errors import FieldProblem
 
 MOST_PER_PAGE = 500
 PER_PAGE = 50
-#: One strong entity tag, as representation.etag makes it.
-IF_MATCH = re.compile(r'"(\d{1,15})(?:\.[^"]*)?"')
+#: An entity tag, weak or strong; a list of them; and what stands in one that representation.etag has made.
+TAG = re.compile(r'(W/)?"([^"]*)"')
+TAGS = re.compile(rf"{TAG.pattern}(\s*,\s*{TAG.pattern})*")
+REVISION = re.compile(r"(\d{1,15})(\..*)?")
 
 
 def read_json() -> Any:
@@ -72,16 +74,16 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def revision() -> int | None:
-    """The revision that `If-Match` (RFC 9110 §13.1.1) asks for; None for any, 0 for a tag that no revision has.
+def revisions() -> frozenset[int] | None:
+    """The revisions that `If-Match` (RFC 9110 §13.1.1) has; None for any, none for what no revision has.
 
     Only the revision in the entity tag counts: runs change how a task looks, but do not stand in the way of an edit.
     """
     text = request.headers.get("If-Match", "*").strip()
     if text == "*":
         return None
-    tag = IF_MATCH.fullmatch(text)
-    return int(tag[1]) if tag else 0
+    strong = [opaque for weak, opaque in TAG.findall(text) if not weak] if TAGS.fullmatch(text) else []
+    return frozenset(int(found[1]) for opaque in strong if (found := REVISION.fullmatch(opaque)))
 
 
 class Query:

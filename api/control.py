@@ -31,7 +31,7 @@ def blueprint(manager: TaskManager) -> Blueprint:
         )
     )
     def edit(task_id: str) -> Response:
-        return shown(manager.edit(task_id, body.read_json(), revision=body.revision()))
+        return shown(manager.edit(task_id, body.read_json(), revisions=body.revisions()))
 
     @routes.post("/pause")
     @describe(

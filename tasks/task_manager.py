@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from config.settings import Settings
@@ -230,15 +230,15 @@ class TaskManager:
             self._bell.ring([run_id], task.priority)
         return self.run(task_id, run_id)
 
-    def edit(self, task_id: str, patch: Any, *, revision: int | None = None) -> Task:
+    def edit(self, task_id: str, patch: Any, *, revisions: Collection[int] | None = None) -> Task:
         """Change a task that is still to run. Runs that have started keep what they have.
 
-        `revision` is the one that who asks has read. Raises TaskNotFound, InvalidTask with every problem as at
-        submission, TaskChanged where the revision is another, and IllegalMove where the task has started or ended.
+        `revisions` are those that who asks would change. Raises TaskNotFound, InvalidTask with every problem as at
+        submission, TaskChanged where the task is at another, and IllegalMove where the task has started or ended.
         """
         for _ in range(TRIES):
             task = self._store.get(self._changed(task_id))
-            if revision is not None and task.revision != revision:
+            if revisions is not None and task.revision not in revisions:
                 raise errors.TaskChanged(f"Task {task_id} was changed meanwhile; read it again.")
             if task.status not in EDITABLE[task.task_type]:
                 raise errors.IllegalMove(f"Task {task_id} is {task.status} and cannot be edited.")

@@ -366,6 +366,10 @@ def test_an_edit_with_a_stale_tag_changes_nothing(house: House) -> None:
     assert house.patch(task, first.headers["ETag"], name="third").status_code == 200
     assert house.patch(task, "*", name="fourth").status_code == 200
     assert house.patch(task, "W/nonsense", name="fifth").status_code == 412
+    now = house.client.get(f"/api/tasks/{task['id']}").headers["ETag"]
+    for stale in (f"W/{now}", f"{tag}, W/{now}", f"{now} {now}", f"{now},", '""', '"x"', f"{tag}{now}"):
+        assert house.patch(task, stale, name="fifth").status_code == 412, stale
+    assert house.patch(task, f'"x" , {tag},W/"y",{now}', name="fourth again").status_code == 200
     house.post(task, "pause")
     assert house.patch(task, first.headers["ETag"], name="sixth").status_code == 412
 
