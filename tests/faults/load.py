@@ -22,6 +22,8 @@ def f(token):
     return token
 """
 RETRY = {"max": 20, "backoff": 0.5, "factor": 1.5, "max_delay": 3}
+#: Calls whose other side never comes to an end.
+HOSTILE = {"call hang", "call drip"}
 ENDED = {"succeeded", "failed", "timed_out", "stopped", "lost", "expired"}
 
 
@@ -45,8 +47,10 @@ def body_of(sort: str, token: str, sink: str) -> dict[str, Any]:
         source = SLOW if sort == "code slow" else QUICK
         body |= {"function_code": source, "function_name": "f", "args": [token], "timeout": 30}
     else:
-        path = {"call slow": "slow", "call flaky": "flaky"}.get(sort, "effect")
-        body |= {"api_url": f"{sink}/{path}/{token}", "timeout": 20}
+        path = {"call slow": "slow", "call flaky": "flaky", "call hang": "hang", "call drip": "drip"}.get(
+            sort, "effect"
+        )
+        body |= {"api_url": f"{sink}/{path}/{token}", "timeout": 3 if sort in HOSTILE else 20}
     if sort == "call flaky":
         body["retry"] = RETRY
     if sort in ("call later", "code later"):
@@ -55,7 +59,17 @@ def body_of(sort: str, token: str, sink: str) -> dict[str, Any]:
 
 
 #: Sorts of tasks with how often they come.
-SORTS = {"call": 40, "call slow": 5, "call flaky": 10, "call later": 10, "code": 25, "code slow": 2, "code later": 8}
+SORTS = {
+    "call": 40,
+    "call slow": 5,
+    "call flaky": 10,
+    "call later": 10,
+    "call hang": 2,
+    "call drip": 2,
+    "code": 25,
+    "code slow": 2,
+    "code later": 8,
+}
 
 
 @dataclass

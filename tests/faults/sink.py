@@ -1,7 +1,8 @@
 """An HTTP server in a process of its own that counts effects: `python -m tests.faults.sink PORT [ADDRESS]`.
 
 /effect/{token} counts one and answers 200; /slow/{token} does after two seconds;
-/flaky/{token} answers 503 the first time. /counts says how often each token was counted, with which Idempotency-Key.
+/flaky/{token} answers 503 the first time; /hang/{token} says nothing and /drip/{token} a byte now and then, for ten
+seconds each. /counts says how often each token was counted, with which Idempotency-Key.
 """
 
 from __future__ import annotations
@@ -32,9 +33,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with LOCK:
             COUNTS[token].append(self.headers.get("Idempotency-Key", ""))
             first = len(COUNTS[token]) == 1
-        if verb == "slow":
-            time.sleep(2)
+        if verb == "drip":
+            self._drip()
+            return
+        time.sleep({"slow": 2, "hang": 10}.get(verb, 0))
         self._answer(503 if verb == "flaky" and first else 200, {"token": token})
+
+    def _drip(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        for _ in range(50):
+            self.wfile.write(b"x")
+            time.sleep(0.2)
 
     def _answer(self, status: int, value: Any) -> None:
         body = json.dumps(value).encode()
