@@ -73,6 +73,12 @@ def all_done(service: Service, sink: Sink, load: Load) -> None:
     assert [name for name, process in service.processes.items() if process.poll() is not None] == []
 
 
+def every_second(service: Service, sink: Sink) -> str:
+    """A schedule that calls the sink each second, whether the call before has ended or not; its id."""
+    fields = {"task_type": "scheduled", "cron_expression": EVERY_SECOND, "overlap": "allow"}
+    return str(service.submit(api_url=f"{sink.url}/tick", **fields)["id"])
+
+
 @pytest.fixture
 def client(service: Service) -> Iterator[redis.Redis]:
     with client_of(service.redis_port) as client:
@@ -80,6 +86,7 @@ def client(service: Service) -> Iterator[redis.Redis]:
 
 
 def test_a_full_redis_refuses_clearly_and_ends_what_it_has(service: Service, sink: Sink, client: redis.Redis) -> None:
+    schedule = every_second(service, sink)
     running = service.running(service.submit(api_url=f"{sink.url}/slow")["id"])["id"]
     waiting = service.submit(api_url=f"{sink.url}/never", task_type="delayed", delay_seconds=3600)["id"]
     with load_on(service, sink) as load:
@@ -101,14 +108,13 @@ def test_a_full_redis_refuses_clearly_and_ends_what_it_has(service: Service, sin
     assert (ended["status"], ended["attempt"], sink.calls.count("/slow")) == ("succeeded", 1, 1)
     assert service.task(waiting)["status"] == "stopped"
     all_done(service, sink, load)
+    seconds_are_whole(service, sink, schedule)
 
 
 def test_a_read_only_redis_refuses_clearly_and_all_go_on_afterwards(
     service: Service, sink: Sink, client: redis.Redis
 ) -> None:
-    schedule = service.submit(
-        api_url=f"{sink.url}/tick", task_type="scheduled", cron_expression=EVERY_SECOND, overlap="allow"
-    )["id"]
+    schedule = every_second(service, sink)
     running = service.running(service.submit(api_url=f"{sink.url}/slow")["id"])["id"]
     with load_on(service, sink) as load:
         wait_for("some accepted", lambda: len(load.accepted) > 5)
@@ -151,9 +157,7 @@ def _seconds(first: str, last: str) -> int:
 def test_connections_that_are_cut_ten_times_lose_and_double_nothing(
     service: Service, sink: Sink, client: redis.Redis
 ) -> None:
-    schedule = service.submit(
-        api_url=f"{sink.url}/tick", task_type="scheduled", cron_expression=EVERY_SECOND, overlap="allow"
-    )["id"]
+    schedule = every_second(service, sink)
     slow = [service.submit(api_url=f"{sink.url}/slow/{n}")["id"] for n in range(5)]
     with load_on(service, sink) as load:
         for _ in range(10):
@@ -167,3 +171,18 @@ def test_connections_that_are_cut_ten_times_lose_and_double_nothing(
     assert sorted(path for path in sink.calls if path.startswith("/slow")) == [f"/slow/{n}" for n in range(5)]
     seconds_are_whole(service, sink, schedule)
     assert load.slowest < 3 + 2, "the promise is 3 s; two more for a machine that is busy"
+
+
+def test_redis_killed_under_submissions_keeps_what_it_accepted(service: Service, sink: Sink) -> None:
+    schedule = every_second(service, sink)
+    with load_on(service, sink) as load:
+        for _ in range(3):
+            accepted = len(load.accepted)
+            wait_for("more accepted", lambda: len(load.accepted) > accepted + 5)  # noqa: B023
+            service.kill("redis")
+            service.revive("redis")
+        accepted = len(load.accepted)
+        wait_for("more accepted", lambda: len(load.accepted) > accepted + 5)
+    assert {status for status, _ in load.refused} <= {503}
+    all_done(service, sink, load)
+    seconds_are_whole(service, sink, schedule)
