@@ -131,6 +131,15 @@ class Retry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Callback:
+    """Where the end of a task's runs is told."""
+
+    url: str
+    #: Statuses of runs whose end is told.
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One occurrence of a task."""
 
@@ -176,6 +185,7 @@ class Task:
     retry: Retry = Retry()
     #: Seconds after its due time at which a run that has not started is given up; None: never.
     expires_in: float | None = None
+    callback: Callback | None = None
     tags: tuple[str, ...] = ()
     priority: Priority = Priority.NORMAL
     status: Status

@@ -9,6 +9,9 @@ from tasks.store import parse
 from tasks.store.connection import Connection
 from tasks.store.records import BUCKETS, Spans, Tally
 
+#: What may become of a callback.
+ENDS = ("delivered", "failed", "dropped")
+
 
 class Counters:
     """Reads the counters; each script that moves something counts it in the same step."""
@@ -29,6 +32,7 @@ class Counters:
             ended=_two_words(counted, "ended"),
             delays=_spans(counted, "delay"),
             durations=_spans(counted, "duration"),
+            callbacks={name: counted.get(f"callbacks:{name}", 0) for name in ("tries", *ENDS)},
             minutes=[_numbers(parse.pairs(minute)) for minute in recent],
         )
 

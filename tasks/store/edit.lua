@@ -4,7 +4,7 @@
 -- ARGV    1 task id  2 revision it was seen with  3 priority  4 about (JSON)  5 spec (JSON)  6 tags (JSON)
 --         7 expires (ms after due, '')  8 losses allowed  9 the due time it was seen with (ms, '' where it stays)
 --         10 new due time (ms)  11 delay instead of that (ms from now, '')  12 due times to skip (JSON)  13 how many more
---         14 a word of its own for each request
+--         14 a word of its own for each request  15 callback as submit.lua has it ('' for none)
 -- Answer  nothing where there is no such task; else its type and its status, and 1 where it was changed, 0 where its
 --         revision or its due time is another by now, or where it has started or ended. The
 --         same request again (its answer was lost) changes nothing and answers 1.
@@ -23,6 +23,7 @@ local at = now_ms()
 redis.call('HSET', task_key(id), 'rev', tonumber(ARGV[2]) + 1, 'prio', ARGV[3], 'losses', ARGV[8],
   'edit', ARGV[14], 'updated', number_text(at))
 if ARGV[7] == '' then redis.call('HDEL', task_key(id), 'expires') else redis.call('HSET', task_key(id), 'expires', ARGV[7]) end
+if ARGV[15] == '' then redis.call('HDEL', task_key(id), 'callback') else redis.call('HSET', task_key(id), 'callback', ARGV[15]) end
 set_body(id, ARGV[4], ARGV[5])
 for _, tag in ipairs(old_tags and cjson.decode(old_tags) or {}) do redis.call('ZREM', index_key('tag', tag), id) end
 local tags = cjson.decode(ARGV[6])

@@ -4,7 +4,8 @@
 -- ARGV    1 worker id  2 lease (ms)  3 counts as gone after (ms)  4 what it says of itself (JSON)
 --         5 how many more of each kind fit (JSON object)  6 runs of one owner that may go at once ('' for any number)
 --         7… run id and attempt, in turn
--- Answer  run ids to stop; each `run id attempt` that is no longer this worker's; as many waiting runs as fit
+-- Answer  run ids to stop; each `run id attempt` that is no longer this worker's; as many waiting runs as fit;
+--         1 where a callback is due, else 0
 local worker, lease = ARGV[1], tonumber(ARGV[2])
 local at = now_ms()
 redis.call('ZADD', WORKERS, at + tonumber(ARGV[3]), worker)
@@ -28,4 +29,4 @@ end
 for kind, many in pairs(cjson.decode(ARGV[5])) do
   for _, run_id in ipairs(redis.call('ZRANGE', queued_key(kind), 0, many - 1)) do waiting[#waiting + 1] = run_id end
 end
-return { stops, lost, waiting }
+return { stops, lost, waiting, #redis.call('ZRANGEBYSCORE', CALLBACKS, '-inf', at, 'LIMIT', 0, 1) }

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.model import Priority, Retry, Run, Status, Task, TaskType
+from tasks.model import Callback, Priority, Retry, Run, Status, Task, TaskType
 
 
 def pairs(flat: Sequence[str]) -> dict[str, str]:
@@ -27,6 +27,7 @@ def task(task_id: str, fields: Mapping[str, str], about: str, spec: str | None, 
         timeout=told["timeout"],
         retry=retry(told.get("retry")),
         expires_in=told.get("expires_in"),
+        callback=callback(told.get("callback")),
         tags=tuple(told.get("tags", ())),
         priority=Priority(fields.get("prio", Priority.NORMAL)),
         status=Status(fields["status"]),
@@ -43,9 +44,30 @@ def task(task_id: str, fields: Mapping[str, str], about: str, spec: str | None, 
     )
 
 
+def about(task: Task) -> dict[str, Any]:
+    """What is stored of a task beside its hash and its spec, and read again by `task`."""
+    told: dict[str, Any] = {"name": task.name, "timeout": task.timeout}
+    if task.timing:
+        told["timing"] = task.timing
+    if task.retry.max:
+        told["retry"] = {name: getattr(task.retry, name) for name in task.retry.__dataclass_fields__}
+    if task.expires_in is not None:
+        told["expires_in"] = task.expires_in
+    if task.callback is not None:
+        told["callback"] = {"url": task.callback.url, "events": task.callback.events}
+    if task.tags:
+        told["tags"] = task.tags
+    return told
+
+
 def retry(told: Mapping[str, Any] | None) -> Retry:
     """The retry policy as it was stored."""
     return Retry(**{**told, "on": tuple(told.get("on", ()))}) if told else Retry()
+
+
+def callback(told: Mapping[str, Any] | None) -> Callback | None:
+    """The callback as it was stored."""
+    return Callback(url=told["url"], events=tuple(told["events"])) if told else None
 
 
 def run(answer: Sequence[Any]) -> Run:

@@ -2,7 +2,8 @@
 -- KEYS[1]  the prefix of all keys; it holds the hash tag, so that they share one slot of a cluster.
 -- STATUSES, TYPES, RUN_MOVES, SCHEDULE_MOVES, FINISHED, ENDED and BUCKETS are rendered in front of this text (scripts.py).
 --
---   task:{id}            hash    status type kind prio owner tags created updated due runs fired missed rev reason …;
+--   task:{id}            hash    status type kind prio owner tags created updated due runs fired missed rev reason
+--                                callback …;
 --                                no `prio` is normal, no `owner` is anonymous
 --   task:{id}:body       JSON    name, timing, timeout, retry, expires_in, tags ("about"); a line break; then JSON of the
 --                                kind's own fields ("spec"): one key for both, since each costs a hundred bytes
@@ -10,10 +11,13 @@
 --   task:{id}:waiting    list    ids of runs that wait for the one before (overlap: queue)
 --   task:{id}:ran        sorted set   numbers of the runs that are kept, skipped ones apart, so that neither crowd out
 --   task:{id}:skipped    sorted set   the others (scheduled tasks only; any other has one run at the most)
+--   task:{id}:callbacks  sorted set   numbers of the runs that have a delivery
 --   run:{id}             hash    status due queued started finished worker attempt losses reason
 --   run:{id}:outcome     JSON    result, error, stdout, stderr, output_truncated, usage
 --   run:{id}:stdout, run:{id}:stderr   string   what the attempt in progress has printed; then run:{id}:outcome has it
 --   run:{id}:attempts    list    JSON, one for each ended attempt but the last
+--   run:{id}:callback    hash    state receiver tries first due since reason: the delivery of the news that it ended
+--   run:{id}:tries       list    JSON, one for each try of that delivery that is over
 --   tasks:in:{status}:{type}:{kind}, tasks:owner:…, tasks:tag:…   sorted sets by id, which is by time; a task is in one
 --                                of the first sort, and all of these together are all tasks
 --   kinds                set     every kind that a task ever had
@@ -24,6 +28,9 @@
 --   held                 set   owners of whom runs are held back
 --   due                  sorted set   run id or id of a scheduled task, by due time
 --   queued:{kind}        sorted set   run ids, high priority first, then oldest first
+--   callbacks            sorted set   receivers by the time at which the first of their deliveries is due
+--   callbacks:{receiver} sorted set   run ids by the time at which their delivery is due, or its claim ends
+--   callback_secrets     hash    owner → generation of his signing secret, since when (ms)
 --   leases               sorted set   run ids by the end of their lease
 --   ended                sorted set   minutes since 1970 in which tasks ended that will never run again
 --   ended:{minute}       list    ids of those tasks, by their end, which is when they were updated last
@@ -32,13 +39,14 @@
 --   worker:{id}:calls    list    run ids that the worker must stop
 --   receipt:{hash}       hash    fingerprint token ends answer run, for a day
 --   counters             hash    what happened so often since the first task: submitted:{type}:{kind},
---                                ended:{kind}:{status}, {delay or duration}:{kind}:{bucket or ms}
+--                                ended:{kind}:{status}, callbacks:{state or tries}, {delay or duration}:{kind}:{bucket or ms}
 --   counters:{minute}    hash    submitted and ended:{status} in one minute since 1970, for an hour
 --   events:{id}          channel   something about a task changed
 --   beat, wake           string and list   when a beat last ticked; wakes it for an earlier due time
 local PREFIX = KEYS[1]
 local HIGH_FIRST = 1000000000000000
 local MOST_WAITING = 100
+local MOST_OWED = 1000
 local CALL_SECONDS = 60
 local COUNTED_SECONDS = 3700
 local HOLD_AT_ONCE = 100
@@ -56,6 +64,10 @@ local function outcome_key(id) return PREFIX .. 'run:' .. id .. ':outcome' end
 local function stdout_key(id) return PREFIX .. 'run:' .. id .. ':stdout' end
 local function stderr_key(id) return PREFIX .. 'run:' .. id .. ':stderr' end
 local function attempts_key(id) return PREFIX .. 'run:' .. id .. ':attempts' end
+local function callback_key(run_id) return PREFIX .. 'run:' .. run_id .. ':callback' end
+local function tries_key(run_id) return PREFIX .. 'run:' .. run_id .. ':tries' end
+local function callbacks_key(id) return PREFIX .. 'task:' .. id .. ':callbacks' end
+local function receiver_key(receiver) return PREFIX .. 'callbacks:' .. receiver end
 local function queued_key(kind) return PREFIX .. 'queued:' .. kind end
 local function worker_key(id) return PREFIX .. 'worker:' .. id end
 local function calls_key(id) return PREFIX .. 'worker:' .. id .. ':calls' end
@@ -71,6 +83,7 @@ end
 local KINDS = PREFIX .. 'kinds'
 local DUE = PREFIX .. 'due'
 local LEASES = PREFIX .. 'leases'
+local CALLBACKS = PREFIX .. 'callbacks'
 local HELD = PREFIX .. 'held'
 local ENDINGS = PREFIX .. 'ended'
 local function ended_key(minute) return ENDINGS .. ':' .. number_text(minute) end
@@ -264,20 +277,69 @@ local function leave_queue(run_id, owner, kind)
   end
 end
 
+-- Puts a receiver among the others, by the first of its deliveries.
+local function sort_receiver(receiver)
+  local first = redis.call('ZRANGE', receiver_key(receiver), 0, 0, 'WITHSCORES')
+  if first[2] then
+    redis.call('ZADD', CALLBACKS, first[2], receiver)
+  else
+    redis.call('ZREM', CALLBACKS, receiver)
+  end
+end
+
+-- Lets the delivery of a run be due at a moment; its claim ends with that.
+local function set_delivery(run_id, receiver, at)
+  redis.call('HSET', callback_key(run_id), 'due', number_text(at))
+  redis.call('HDEL', callback_key(run_id), 'since')
+  redis.call('ZADD', receiver_key(receiver), at, run_id)
+  sort_receiver(receiver)
+end
+
+-- Ends a delivery, as `delivered` or `failed`.
+local function end_delivery(run_id, receiver, state, reason)
+  redis.call('HSET', callback_key(run_id), 'state', state, 'reason', reason)
+  redis.call('HDEL', callback_key(run_id), 'due', 'since')
+  redis.call('ZREM', receiver_key(receiver), run_id)
+  sort_receiver(receiver)
+  redis.call('HINCRBY', COUNTERS, 'callbacks:' .. state, 1)
+end
+
+-- Notes that the end of a run is to be told, where its task has a callback for a run that ends like this. The task's
+-- field is its events, separated by commas, and the origin that the callback goes to.
+local function owe_callback(callback, run_id, status, at)
+  local events, origin = string.match(callback, '^(%S+) (%S+)$')
+  if not string.find(',' .. events .. ',', ',' .. status .. ',', 1, true) then return end
+  local task_id, number = task_of(run_id), string.match(run_id, '%d+$')
+  local receiver = owner_of(task_id) .. ' ' .. origin
+  redis.call('HSET', callback_key(run_id), 'state', 'waiting', 'receiver', receiver, 'tries', 0, 'first', 0)
+  redis.call('ZADD', callbacks_key(task_id), number, number)
+  set_delivery(run_id, receiver, at)
+end
+
+local function is_owed(run_id) return redis.call('HGET', callback_key(run_id), 'state') == 'waiting' end
+
 local function remove_run(run_id)
+  local state, receiver = unpack(redis.call('HMGET', callback_key(run_id), 'state', 'receiver'))
+  if state then
+    if state == 'waiting' then end_delivery(run_id, receiver, 'dropped', '') end
+    redis.call('ZREM', callbacks_key(task_of(run_id)), string.match(run_id, '%d+$'))
+    redis.call('DEL', callback_key(run_id), tries_key(run_id))
+  end
   redis.call('DEL', run_key(run_id), outcome_key(run_id), attempts_key(run_id), stdout_key(run_id), stderr_key(run_id))
 end
 
--- Keeps the newest `keep` of the runs that a set numbers; unfinished ones stay, and what came after them.
+-- Keeps the newest `keep` of the runs that a set numbers; unfinished ones stay, and what came after them. So do up to
+-- MOST_OWED more whose callback has not arrived yet.
 local function trim_rows(task_id, rows, keep)
   local over = redis.call('ZCARD', rows) - keep
   if over <= 0 then return end
   for _, number in ipairs(redis.call('ZRANGE', rows, 0, over - 1)) do
     local run_id = task_id .. '.' .. number
     local status = run_field(run_id, 'status')
-    if status and not FINISHED[status] then return end
+    if status and not FINISHED[status] or over <= MOST_OWED and is_owed(run_id) then return end
     remove_run(run_id)
     redis.call('ZREM', rows, number)
+    over = over - 1
   end
 end
 
@@ -328,8 +390,10 @@ move_run = function(run_id, new, at, ...)
     queue_run(run_id, at)
   elseif FINISHED[new] then
     redis.call('HSET', run_key(run_id), 'finished', number_text(at))
-    local kind, started = task_field(task_id, 'kind'), tonumber(run_field(run_id, 'started'))
+    local kind, callback = unpack(redis.call('HMGET', task_key(task_id), 'kind', 'callback'))
+    local started = tonumber(run_field(run_id, 'started'))
     count_ended(kind, new, at, 1)
+    if callback then owe_callback(callback, run_id, new, at) end
     if started then count_span('duration', kind, at - started) end
     run_ended(task_id, run_id, at)
   end
@@ -345,6 +409,8 @@ local function create_run(task_id, due, status, at, reason)
   if status == 'skipped' then
     redis.call('HSET', run_key(run_id), 'finished', number_text(at))
     redis.call('ZADD', skipped_key(task_id), number, number_text(number))
+    local callback = task_field(task_id, 'callback')
+    if callback then owe_callback(callback, run_id, 'skipped', at) end
   elseif task_field(task_id, 'type') == 'scheduled' then
     redis.call('ZADD', ran_key(task_id), number, number_text(number))
     redis.call('SADD', active_key(task_id), run_id)
@@ -479,6 +545,6 @@ local function remove_task(id)
   for _, tag in ipairs(tags and cjson.decode(tags) or {}) do redis.call('ZREM', index_key('tag', tag), id) end
   tell(id)
   redis.call('DEL', task_key(id), body_key(id), active_key(id), waiting_key(id),
-    ran_key(id), skipped_key(id))
+    ran_key(id), skipped_key(id), callbacks_key(id))
   return true
 end

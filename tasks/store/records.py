@@ -129,6 +129,8 @@ class Pulse:
     stops: Sequence[str]
     lost: Sequence[str]
     waiting: Sequence[str]
+    #: Whether a callback is due.
+    callbacks: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +157,8 @@ class Tally:
     #: From when a run was due until its first attempt started, and from the start of its last attempt to its end.
     delays: Mapping[str, Spans]
     durations: Mapping[str, Spans]
+    #: Callbacks by what became of them (`delivered`, `failed`, `dropped`), and their `tries`.
+    callbacks: Mapping[str, int]
     #: `submitted` and `ended:{status}` of each minute, the current one first.
     minutes: Sequence[Mapping[str, int]]
 

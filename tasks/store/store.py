@@ -12,6 +12,7 @@ from tasks.model import Priority, Run, Status, Task, TaskType
 from tasks.store import parse
 from tasks.store.connection import PREFIX, Connection
 from tasks.store.counters import Counters
+from tasks.store.deliveries import Deliveries, callback_word
 from tasks.store.live import Live
 from tasks.store.receipts import Receipt, Receipts
 from tasks.store.records import Claim, Due, DueSchedule, Entry, FireOrder, Letter, Moved, Note, Pulse, Quotas
@@ -44,6 +45,8 @@ class Store:
         self.live = Live(self._redis)
         #: Users' secrets, sealed.
         self.secrets = Secrets(self._redis)
+        #: The news of runs that ended, on their way to receivers.
+        self.deliveries = Deliveries(self._redis)
         #: How often what happened.
         self.counters = Counters(self._redis)
 
@@ -217,10 +220,10 @@ class Store:
         """
         answer = self._redis.run(
             "edit",
-            *(task.id, revision, task.priority, _json(_about(task)), _json(task.spec), _json(task.tags)),
+            *(task.id, revision, task.priority, _json(parse.about(task)), _json(task.spec), _json(task.tags)),
             *("" if task.expires_in is None else round(task.expires_in * 1000), losses),
             *("" if seen_due is None else seen_due, task.next_run_at or 0, "" if delay is None else delay),
-            *(_json(list(skip)), missed, uuid.uuid4().hex),
+            *(_json(list(skip)), missed, uuid.uuid4().hex, callback_word(task.callback)),
         )
         if not answer:
             raise _no_task(task.id)
@@ -314,8 +317,8 @@ class Store:
             _json({kind: min(many, RING_AT_MOST) for kind, many in free.items()}),
             of_one_owner or "",
         )
-        stops, lost, waiting = self._redis.run("heartbeat", *said, *held)
-        return Pulse(stops=stops, lost=lost, waiting=waiting)
+        stops, lost, waiting, callbacks = self._redis.run("heartbeat", *said, *held)
+        return Pulse(stops=stops, lost=lost, waiting=waiting, callbacks=bool(callbacks))
 
     def await_call(self, worker: str, seconds: float) -> str | None:
         """Wait up to `seconds` for a run that this worker must stop; its id."""
@@ -398,24 +401,12 @@ def _words(entry: Entry) -> tuple[str | int, ...]:
     task = entry.task
     return (
         *(task.id, task.task_type, task.kind, task.priority, task.created_at),
-        *(_json(_about(task)), _json(task.spec), _json(task.tags)),
+        *(_json(parse.about(task)), _json(task.spec), _json(task.tags)),
         *("" if entry.delay is None else entry.delay, "" if task.next_run_at is None else task.next_run_at),
         *("" if task.expires_in is None else round(task.expires_in * 1000), entry.losses),
         "1" if task.status is Status.PAUSED else "",
+        callback_word(task.callback),
     )
-
-
-def _about(task: Task) -> dict[str, Any]:
-    about: dict[str, Any] = {"name": task.name, "timeout": task.timeout}
-    if task.timing:
-        about["timing"] = task.timing
-    if task.retry.max:
-        about["retry"] = {name: getattr(task.retry, name) for name in task.retry.__dataclass_fields__}
-    if task.expires_in is not None:
-        about["expires_in"] = task.expires_in
-    if task.tags:
-        about["tags"] = task.tags
-    return about
 
 
 def _order(order: FireOrder) -> str:

@@ -9,12 +9,13 @@
 --         then for each task: id  type  kind  priority  created (ms)  about (JSON)  spec (JSON)  tags (JSON)
 --         delay (ms from now, '' where not delayed by a time)  due (ms, '' for now)
 --         expires (ms after due, '')  losses allowed  1 where the schedule is paused ('' where not)
+--         callback: its events, separated by commas, and the origin that it goes to ('' for none)
 -- Answer  for each task when it is due (ms), and 1 where the caller should ring for its first run, 0 where not.
 --         Storing the same id again changes nothing. 'quota', which one ('tasks' or 'schedules') and its size where one
 --         is full. 'taken' where the receipt is no longer the caller's.
 local owner, history, most_waiting = ARGV[1], ARGV[4], tonumber(ARGV[5])
 local BELLS = { high = { ARGV[11], ARGV[12] }, normal = { ARGV[13], ARGV[14] } }
-local FIRST, FIELDS = 15, 13
+local FIRST, FIELDS = 15, 14
 local stored_before, tasks, schedules = {}, 0, 0
 for i = FIRST, #ARGV, FIELDS do
   stored_before[i] = redis.call('EXISTS', task_key(ARGV[i])) == 1
@@ -64,7 +65,8 @@ end
 local known = {}
 
 local function store(i, now)
-  local id, kind_of_task, kind, prio, created, about, spec, tags, delay, given, expires, losses, paused = unpack(ARGV, i, i + FIELDS - 1)
+  local id, kind_of_task, kind, prio, created, about, spec, tags, delay, given, expires, losses, paused, callback =
+    unpack(ARGV, i, i + FIELDS - 1)
   if stored_before[i] then return again(id, created) end
   local due = tonumber(given) or now
   if delay ~= '' then due = now + tonumber(delay) end
@@ -84,6 +86,7 @@ local function store(i, now)
     redis.call('SADD', schedules_key(owner), id)
   end
   if expires ~= '' then add('expires', expires) end
+  if callback ~= '' then add('callback', callback) end
   if tags ~= '[]' then
     add('tags', tags)
     for _, tag in ipairs(cjson.decode(tags)) do redis.call('ZADD', index_key('tag', tag), 0, id) end

@@ -392,9 +392,9 @@ def test_two_edits_at_once_lose_none(house: House) -> None:
 
 def test_an_edit_whose_answer_was_lost_counts_when_it_is_sent_again(house: House) -> None:
     task = house.submit(**EVERY_HOUR)
-    words = (task["id"], 1, "normal", "{}", "{}", "[]", "", 0, "", 0, "", "[]", 0, "the same")
+    words = (task["id"], 1, "normal", "{}", "{}", "[]", "", 0, "", 0, "", "[]", 0, "the same", "")
     assert [house.store._redis.run("edit", *words)[2] for _ in range(3)] == [1, 1, 1]
-    assert house.store._redis.run("edit", *words[:-1], "another")[2] == 0
+    assert house.store._redis.run("edit", *words[:-2], "another", "")[2] == 0
 
 
 def test_what_has_started_or_ended_cannot_be_edited(house: House) -> None:
