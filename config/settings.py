@@ -103,6 +103,11 @@ HTTP_ALLOWED_NETWORKS: tuple[str, ...] = ()  # CIDRs that HTTP tasks may reach b
 HTTP_MAX_RESPONSE_BYTES = 1_048_576
 HTTP_ALLOW_UNVERIFIED_TLS = False  # lets a task say verify_tls: false
 
+# --- Callbacks ---------------------------------------------------------------------------------------------------
+CALLBACK_PAUSES: tuple[float, ...] = (5, 300, 1800, 7200, 18_000, 36_000, 36_000)  # seconds before each further try
+CALLBACK_TIMEOUT = 10.0  # how long a receiver may take to answer
+CALLBACK_CONCURRENCY = 32  # callbacks on their way at once in one worker process
+
 SECRET_NAMES = (
     "REDIS_PASSWORD",
     "REDIS_URL",
@@ -134,6 +139,12 @@ def _split(value: Any) -> Any:
 
 #: A comma-separated list in the environment.
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Spans = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=604_800, allow_inf_nan=False)], ...],
+    NoDecode,
+    BeforeValidator(_split),
+    Field(max_length=50),
+]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -212,6 +223,10 @@ class Settings(BaseSettings):
     http_allowed_networks: Networks = Field(default=HTTP_ALLOWED_NETWORKS)  # type: ignore[arg-type]
     http_allow_unverified_tls: bool = HTTP_ALLOW_UNVERIFIED_TLS
     http_max_response_bytes: int = Field(default=HTTP_MAX_RESPONSE_BYTES, ge=1024, le=67_108_864)
+
+    callback_pauses: Spans = CALLBACK_PAUSES
+    callback_timeout: float = Field(default=CALLBACK_TIMEOUT, gt=0, le=300, allow_inf_nan=False)
+    callback_concurrency: int = Field(default=CALLBACK_CONCURRENCY, ge=1, le=1000)
 
     @classmethod
     def settings_customise_sources(

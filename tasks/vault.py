@@ -26,7 +26,7 @@ class Vault:
 
     def __init__(self, keys: Sequence[str]) -> None:
         """The first of `keys` seals; all of them open."""
-        self._ciphers = [AESGCM(_derived(key)) for key in keys]
+        self._ciphers = [AESGCM(derived(key, "tms secrets of users")) for key in keys]
 
     def seal(self, owner: str, name: str, value: str) -> str:
         """`value` as base64 that says nothing without the key."""
@@ -48,8 +48,9 @@ class Vault:
         raise Unreadable
 
 
-def _derived(key: str) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tms secrets of users").derive(key.encode())
+def derived(key: str, purpose: str) -> bytes:
+    """A key of 32 bytes made of SECRET_KEY for one purpose and no other (RFC 5869)."""
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode()).derive(key.encode())
 
 
 def _bound(owner: str, name: str) -> bytes:

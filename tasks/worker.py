@@ -17,6 +17,7 @@ from tasks import moment, retry
 from tasks.base_tasks import Kind, Spec
 from tasks.claims import Claims
 from tasks.confidential import Mask
+from tasks.deliverer import Deliverer
 from tasks.errors import StoreUnavailable
 from tasks.keyring import Keyring, Locked
 from tasks.live_output import LiveOutput, Tail
@@ -75,6 +76,7 @@ class Worker:
         self._claims = Claims(lambda: store.connection.missed_at)
         #: By run and attempt: an attempt that was taken away may still be ending when the next one begins.
         self._works: dict[str, Work] = {}
+        self._deliverer = Deliverer(store.deliveries, settings)
         self._output = LiveOutput(store.live, self.name, lambda: [work.tail for work in self._works.copy().values()])
         self._draining = threading.Event()
         self._closed = threading.Event()
@@ -212,6 +214,8 @@ class Worker:
             )
             if following is not None:
                 self._claims.know(following)
+        if recorded and "callback" in claim.about:
+            self._deliverer.nudge()
         if recorded:
             if isinstance(outcome, Failed) and outcome.code == "stopped":
                 status, reason = Status.STOPPED, ""
@@ -273,6 +277,8 @@ class Worker:
             alive[name].report.stop("lease_lost")
         if pulse.waiting:
             self._ring(pulse.waiting)
+        if pulse.callbacks:
+            self._deliverer.nudge()
         if len(alive) < len(works):
             self._give_up(works)
 
@@ -349,6 +355,7 @@ class Worker:
         if self._closed.is_set():
             return
         self._closed.set()
+        self._deliverer.close()
         self._output.close()
         try:
             with self._signing:

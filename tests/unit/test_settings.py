@@ -100,7 +100,7 @@ def test_the_defaults_are_those_of_the_contract(name: str, value: object) -> Non
 def test_every_default_is_a_value_that_its_variable_could_have(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = load()
     said = {
-        name.upper(): str(value)
+        name.upper(): ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         for name in Settings.model_fields
         if (value := getattr(defaults, name)) is not None and value != ()
     }
