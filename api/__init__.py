@@ -20,6 +20,7 @@ from api import (
     audit,
     auth,
     batch,
+    callbacks,
     control,
     cron,
     errors,
@@ -105,6 +106,7 @@ def create_app(
     app.register_blueprint(events.blueprint(manager, seats))
     app.register_blueprint(cron.blueprint(manager))
     app.register_blueprint(secrets.blueprint(manager))
+    app.register_blueprint(callbacks.blueprint(manager))
     app.register_blueprint(health.blueprint(manager))
     app.register_blueprint(stats.blueprint(manager))
     app.register_blueprint(metrics.blueprint(manager))

@@ -47,7 +47,7 @@ def blueprint(manager: TaskManager) -> Blueprint:
             description="Stores nothing. Also what is wrong is a 200, with every error: `line` and `column` for code.",
             tag="tasks",
             body="AnySubmission",
-            examples=examples.SUBMISSIONS,
+            examples={**examples.SUBMISSIONS, **examples.MORE_SUBMISSIONS},
             answers={200: Answer(description="What would become of it.", shape="Validated")},
             problems={422: ("invalid_task",)},
             needs_redis=False,

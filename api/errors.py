@@ -20,6 +20,7 @@ STATUSES: dict[type[errors.ServiceError], int] = {
     errors.InvalidTask: 422,
     errors.TaskNotFound: 404,
     errors.SecretNotFound: 404,
+    errors.CallbackNotFound: 404,
     errors.RunNotFound: 404,
     errors.IllegalMove: 409,
     errors.TaskChanged: 412,

@@ -90,6 +90,13 @@ class _Reading:
         for (kind, status), number in self._tally.ended.items():
             ended.add_metric((kind, status), number)
         yield ended
+        callbacks = CounterMetricFamily("tms_callbacks", "Callbacks by what became of them.", labels=("end",))
+        for end, number in self._tally.callbacks.items():
+            if end != "tries":
+                callbacks.add_metric((end,), number)
+        yield callbacks
+        tries = self._tally.callbacks["tries"]
+        yield CounterMetricFamily("tms_callback_tries", "Requests made to deliver callbacks.", value=tries)
 
     def _histograms(self) -> Iterator[Metric]:
         from prometheus_client.core import HistogramMetricFamily

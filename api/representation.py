@@ -50,6 +50,8 @@ def task_detail(task: Task, upcoming: Sequence[int] = ()) -> dict[str, Any]:
         shown["retry"] = {name: getattr(task.retry, name) for name in RETRY_FIELDS}
     if task.expires_in is not None:
         shown["expires_in"] = task.expires_in
+    if task.callback is not None:
+        shown["callback"] = {"url": task.callback.url, "events": task.callback.events}
     shown["last_run"] = run_detail(run) if run else None
     if task.task_type is TaskType.SCHEDULED:
         shown["next_runs"] = [show(moment) for moment in upcoming]

@@ -30,7 +30,7 @@ def blueprint(manager: TaskManager, kinds: Mapping[str, Kind], seats: Seats) -> 
             description="Answered only after Redis has the record.",
             tag="tasks",
             body="Submission",
-            examples=examples.SUBMISSIONS,
+            examples={**examples.SUBMISSIONS, **examples.MORE_SUBMISSIONS},
             answers={
                 201: Answer(
                     description="It is stored.",

@@ -27,6 +27,8 @@ def definition(task: Task) -> dict[str, Any]:
     }
     if task.retry.max:
         fields["retry"] = {**dataclasses.asdict(task.retry), "on": list(task.retry.on)}
+    if task.callback is not None:
+        fields["callback"] = {"url": task.callback.url, "events": list(task.callback.events)}
     if task.expires_in is not None:
         fields["expires_in"] = task.expires_in
     return fields

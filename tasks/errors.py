@@ -4,6 +4,7 @@ ServiceError
 ├─ InvalidTask        the submission breaks a rule; one FieldProblem for each
 ├─ TaskNotFound       no task with that id
 ├─ RunNotFound        the task has no such run
+├─ CallbackNotFound   the run has no callback
 ├─ IllegalMove        the task is in a status that does not allow this
 │  └─ ReceiptTaken    the same request is being done by another try of it
 ├─ TaskChanged        somebody else changed the task since it was read
@@ -76,6 +77,12 @@ class RunNotFound(ServiceError):
     """The task has no run with this id."""
 
     code = "run_not_found"
+
+
+class CallbackNotFound(ServiceError):
+    """The run has no callback: it has not ended, or its task asks for none."""
+
+    code = "callback_not_found"
 
 
 class SecretNotFound(ServiceError):

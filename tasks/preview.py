@@ -13,7 +13,8 @@ from pydantic import Field, StringConstraints
 from tasks import cron_text, moment
 from tasks.errors import InvalidTask
 from tasks.schedule import Cron, Remark, remarks, schedule_problems
-from tasks.submission import Fields, MomentText, not_an_object, stored_cron, unknown_fields, validated
+from tasks.submission import MomentText, not_an_object, stored_cron
+from tasks.validation import Fields, unknown_fields, validated
 from tasks.wall_clock import DAY, stretches_from
 
 #: Occurrences shown where nobody asks for another number, and at the most.

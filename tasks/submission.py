@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 from config.settings import Settings
 from tasks import confidential, identifier, moment
 from tasks.base_tasks import Kind
-from tasks.errors import MOST_TOLD, FieldProblem, InvalidTask
-from tasks.model import Priority, Retry, Status, Task, TaskType
+from tasks.errors import FieldProblem, InvalidTask
+from tasks.http_call import HttpCaller, HttpRequest
+from tasks.model import Callback, Priority, Retry, Status, Task, TaskType
 from tasks.schedule import Cron, InvalidSchedule, Misfire, Overlap, parse_cron
-
-Model = TypeVar("Model", bound=BaseModel)
+from tasks.validation import Fields, names_of, unknown_fields, validated, without_bad
 
 #: Ten years: what is due later is a mistake.
 FURTHEST = 315_360_000
@@ -46,10 +46,9 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValida
 ErrorCode = Annotated[str, StringConstraints(pattern=r"^([a-z][a-z_]{1,40}|[1-5]\d\d|[1-5]xx)$")]
 
 
-class Fields(BaseModel):
-    """Base of what is read from a body: exact types, no unknown names."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+#: In which statuses a run ends (FINISHED of tasks/model.py).
+RunEnd = Literal["succeeded", "failed", "timed_out", "stopped", "lost", "expired", "skipped"]
+ENDS: tuple[RunEnd, ...] = get_args(RunEnd)
 
 
 class RetryFields(Fields):
@@ -65,6 +64,20 @@ class RetryFields(Fields):
     )
     jitter: float = Field(default=0.1, ge=0, le=1, allow_inf_nan=False, description="Share of a wait drawn at random.")
     on: list[ErrorCode] = Field(default_factory=list, max_length=50, description="Only for these codes or statuses.")
+
+
+class CallbackFields(Fields):
+    """Who is told when a run has ended."""
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] = Field(
+        description="Gets a signed POST for each event; http or https."
+    )
+    events: list[RunEnd] = Field(
+        default_factory=lambda: list(ENDS),
+        min_length=1,
+        max_length=len(ENDS),
+        description="Statuses of runs whose end is told; default: all in which a run can end.",
+    )
 
 
 class Submission(Fields):
@@ -85,6 +98,7 @@ class Submission(Fields):
     timeout: Seconds | None = None
     retry: RetryFields | None = None
     expires_in: Seconds | None = None
+    callback: CallbackFields | None = Field(default=None, description="Who is told when a run has ended, and of which.")
     tags: list[Tag] = Field(default_factory=list, max_length=20)
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
 
@@ -116,7 +130,8 @@ class Parser:
     def __init__(self, kinds: Mapping[str, Kind], settings: Settings) -> None:
         self._kinds = kinds
         self._settings = settings
-        self._owners = {name: kind for kind in kinds.values() for name in _names(kind.Spec)}
+        self._owners = {name: kind for kind in kinds.values() for name in names_of(kind.Spec)}
+        self._caller = HttpCaller(allowed_networks=settings.http_allowed_networks, max_response_bytes=0)
         self._known = {*Submission.model_fields, *self._owners}
         models: list[type[BaseModel]] = [Submission, *(kind.Spec for kind in kinds.values())]
         #: Fields that may be null, which is the same as leaving them out.
@@ -135,9 +150,9 @@ class Parser:
         fields = {name: value for name, value in body.items() if name in Submission.model_fields}
         submission = validated(Submission, fields, problems)
         spec = self._spec(kind, body, problems) if kind else None
-        usable = submission or _without_bad(Submission, fields, problems, name="unnamed")
+        usable = submission or without_bad(Submission, fields, problems, name="unnamed")
         timing = self._timing(usable, body, now, problems) if usable else {}
-        problems.extend(self._timeout(usable) if usable else ())
+        problems.extend([*self._timeout(usable), *self._callback(usable)] if usable else ())
         if problems or submission is None or kind is None or spec is None:
             raise InvalidTask(problems)
         return self._accept(submission, kind, spec, timing, now, task_id or identifier.new_id())
@@ -146,7 +161,7 @@ class Parser:
         meant = [kind for kind in self._kinds.values() if kind.marks & body.keys()]
         if len(meant) == 1:
             for name, owner in self._owners.items():
-                if name in body and name not in _names(meant[0].Spec):
+                if name in body and name not in names_of(meant[0].Spec):
                     text = f"Only {owner.name} tasks have `{name}`; this is a {meant[0].name} task."
                     problems.append(_problem(f"/{name}", "field_of_other_kind", text))
             return meant[0]
@@ -158,10 +173,10 @@ class Parser:
         return None
 
     def _spec(self, kind: Kind, body: Mapping[str, Any], problems: list[FieldProblem]) -> Any:
-        names = _names(kind.Spec)
+        names = names_of(kind.Spec)
         fields = {name: value for name, value in body.items() if name in names}
         spec = validated(kind.Spec, fields, problems)
-        usable = spec or _without_bad(kind.Spec, fields, problems)
+        usable = spec or without_bad(kind.Spec, fields, problems)
         if usable is not None:
             problems.extend(confidential.problems(fields, kind.secret_fields))
             problems.extend(kind.problems(usable))
@@ -195,6 +210,11 @@ class Parser:
             text = f"must be at most {most:g} seconds (the setting TASK_TIMEOUT)."
             yield _problem("/timeout", "too_large", text)
 
+    def _callback(self, submission: Submission) -> Iterator[FieldProblem]:
+        if submission.callback is not None:
+            for problem in self._caller.problems(HttpRequest(api_url=submission.callback.url, method="POST")):
+                yield dataclasses.replace(problem, pointer="/callback/url")
+
     def _accept(
         self, submission: Submission, kind: Kind, spec: BaseModel, timing: dict[str, Any], now: int, task_id: str
     ) -> Accepted:
@@ -216,6 +236,7 @@ class Parser:
             timeout=_as_typed(float(kind.default_timeout if submission.timeout is None else submission.timeout)),
             retry=_retry(submission.retry),
             expires_in=submission.expires_in,
+            callback=_callback(submission.callback),
             tags=tuple(dict.fromkeys(submission.tags)),
             priority=submission.priority,
             status=Status.QUEUED if submission.task_type is TaskType.IMMEDIATE else Status.SCHEDULED,
@@ -229,18 +250,6 @@ class Parser:
 def not_an_object() -> InvalidTask:
     """The error for a body that is no JSON object."""
     return InvalidTask([_problem("", "not_an_object", "The body must be a JSON object with the task's fields.")])
-
-
-def unknown_fields(body: Mapping[str, Any], known: Collection[str]) -> Iterator[FieldProblem]:
-    """A problem for each field that is not known, with the nearest name that is."""
-    for number, name in enumerate(name for name in body if name not in known):
-        # Looking for the nearest name is slow, and what is beyond MOST_TOLD is not told.
-        hint = _nearest(name, known) if number < MOST_TOLD else ""
-        yield _problem(f"/{_escape(name[:100])}", "unknown_field", f"There is no such field.{hint}")
-
-
-def _names(model: type[BaseModel]) -> set[str]:
-    return {field.alias or name for name, field in model.model_fields.items()}
 
 
 def _optional(model: type[BaseModel]) -> Iterator[str]:
@@ -258,6 +267,10 @@ def _unset_json(spec: BaseModel) -> set[str]:
 
 def _retry(fields: RetryFields | None) -> Retry:
     return Retry(**{**fields.model_dump(), "on": tuple(fields.on)}) if fields else Retry()
+
+
+def _callback(fields: CallbackFields | None) -> Callback | None:
+    return Callback(url=fields.url, events=tuple(dict.fromkeys(fields.events))) if fields else None
 
 
 def _delay_problems(timing: Mapping[str, Any], body: Mapping[str, Any], now: int) -> Iterator[FieldProblem]:
@@ -306,112 +319,5 @@ def _schedule_problems(timing: Mapping[str, Any], now: int) -> Sequence[FieldPro
     return () if due else [_problem("/cron_expression", "never_fires", "This schedule would never fire.")]
 
 
-def validated(model: type[Model], fields: Mapping[str, Any], problems: list[FieldProblem]) -> Model | None:
-    """`fields` as a model; None, and what is wrong with them added to `problems`, where they are not valid."""
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        problems.extend(_explained(error, model))
-        return None
-
-
-def _without_bad(
-    model: type[Model], fields: Mapping[str, Any], problems: Sequence[FieldProblem], **otherwise: Any
-) -> Model | None:
-    """The fields that no problem is about, so that what depends on them is checked in the same answer.
-
-    `otherwise` stands in for needed fields that are bad; None where another needed one is.
-    """
-    bad = {problem.pointer.split("/")[1] for problem in problems if problem.pointer}
-    try:
-        return model.model_validate({**otherwise, **{k: v for k, v in fields.items() if k not in bad}})
-    except ValidationError:
-        return None
-
-
-#: Sentences for the commonest faults; pydantic's own words serve for the rest.
-SENTENCES = {
-    "missing": "is required.",
-    "extra_forbidden": "There is no such field.",
-    "string_type": "must be a string.",
-    "int_type": "must be a whole number.",
-    "int_from_float": "must be a whole number.",
-    "float_type": "must be a number.",
-    "bool_type": "must be true or false.",
-    "list_type": "must be a list.",
-    "dict_type": "must be an object.",
-    "model_type": "must be an object.",
-    "finite_number": "must be a finite number.",
-    "greater_than": "must be greater than {gt:g}.",
-    "greater_than_equal": "must be at least {ge:g}.",
-    "less_than": "must be less than {lt:g}.",
-    "less_than_equal": "must be at most {le:g}.",
-    "string_too_short": "must not be empty.",
-    "string_too_long": "must be at most {max_length} characters.",
-    "too_long": "must have at most {max_length} entries.",
-    "enum": "must be one of {expected}.",
-    "literal_error": "must be one of {expected}.",
-    "string_pattern_mismatch": "does not have the form of a valid value ({pattern}).",
-}
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name[:100], known, 1)
-    return f" Did you mean `{near[0]}`?" if near else ""
-
-
-def _explained(error: ValidationError, model: type[BaseModel]) -> Iterator[FieldProblem]:
-    told = set()
-    for fault in error.errors(include_url=False, include_input=False):
-        # A union reports each branch, with the branch's name in `loc`; the first tells enough.
-        place = [part for part in fault["loc"] if isinstance(part, int) or part in _plain(fault["loc"])]
-        pointer = "".join(f"/{_escape(str(part)[:100])}" for part in place)
-        if pointer in told:
-            continue
-        told.add(pointer)
-        sentence = SENTENCES.get(fault["type"])
-        text = sentence.format(**fault.get("ctx", {})) if sentence else f"{fault['msg'].removeprefix('Value error, ')}."
-        if fault["type"] == "extra_forbidden":
-            text += _nearest(str(place[-1]), _fields_at(model, place[:-1]))
-        yield _problem(pointer, _code(fault["type"]), text)
-
-
-def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> set[str]:
-    """Names of the fields of the object that stands at `place` in a model; none where that is no model."""
-    found: type[BaseModel] | None = model
-    for part in place:
-        field = found.model_fields.get(str(part)) if found else None
-        inner = (field.annotation, *get_args(field.annotation)) if field else ()
-        found = next((each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)), None)
-    return _names(found) if found else set()
-
-
-def _plain(place: Sequence[int | str]) -> set[int | str]:
-    return {part for part in place if not (isinstance(part, str) and (part in UNION_BRANCHES or "[" in part))}
-
-
-UNION_BRANCHES = frozenset({"str", "int", "float", "bool", "constrained-str", "constrained-int"})
-CODES: Mapping[str, Literal["missing", "unknown_field", "wrong_type", "too_large", "too_small", "invalid"]] = {
-    "missing": "missing",
-    "extra_forbidden": "unknown_field",
-    "greater_than": "too_small",
-    "greater_than_equal": "too_small",
-    "string_too_short": "too_small",
-    "less_than": "too_large",
-    "less_than_equal": "too_large",
-    "string_too_long": "too_large",
-    "too_long": "too_large",
-}
-
-
-def _code(fault: str) -> str:
-    return "wrong_type" if fault.endswith(("_type", "from_float")) else CODES.get(fault, "invalid")
-
-
 def _problem(pointer: str, code: str, message: str) -> FieldProblem:
     return FieldProblem(pointer=pointer, code=code, message=message)
-
-
-def _escape(part: str) -> str:
-    """A reference token of a JSON Pointer (RFC 6901 §3)."""
-    return part.replace("~", "~0").replace("/", "~1")

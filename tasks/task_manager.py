@@ -19,7 +19,9 @@ from tasks.model import FINISHED, Run, Status, Task, TaskType
 from tasks.planner import missed_until
 from tasks.preview import Preview, preview
 from tasks.principal import Principal
+from tasks.signature import Signer
 from tasks.store import Busy, Kept, Receipt, Reused, Store, Tally
+from tasks.store.deliveries import DeliveryLog, Generation
 from tasks.store.secrets import Secret
 from tasks.submission import stored_cron
 
@@ -59,6 +61,7 @@ class TaskManager:
         self._clock = clock
         self._who = who
         self._keyring = Keyring(store, settings)
+        self._signer = Signer(settings)
         self._intake = Intake(store=store, bell=bell, kinds=kinds, settings=settings, clock=clock)
 
     def submit(self, body: Any, promise: Promise | None = None, account: Account | None = None) -> Task:
@@ -295,6 +298,44 @@ class TaskManager:
             raise errors.Forbidden(f"The role {who.role} sees its own tasks and no counts of everybody's.")
         return self._store.counters.read(minutes)
 
+    # --- callbacks -----------------------------------------------------------------------------------------------
+
+    def deliveries(
+        self, task_id: str, *, limit: int, below: int | None = None
+    ) -> tuple[Sequence[DeliveryLog], int | None, int]:
+        """What became of the callbacks of a task's runs, newest first; the number to go on below; how many there are.
+
+        Raises TaskNotFound.
+        """
+        return self._store.deliveries.list(self._seen(task_id), limit=limit, below=below)
+
+    def deliver_again(self, task_id: str, run_id: str) -> DeliveryLog:
+        """Deliver the news of a run again, at once. Raises TaskNotFound, CallbackNotFound and IllegalMove."""
+        changed = self._changed(task_id)
+        number = run_id.removeprefix(f"{changed}.")
+        if number == run_id or not number.isascii() or not number.isdigit() or len(number) > 11:
+            raise _no_callback(run_id)
+        answer = self._store.deliveries.deliver_again(run_id)
+        if answer == "none":
+            raise errors.IllegalMove(f"Task {changed} has no callback any more.")
+        found, _, _ = self._store.deliveries.list(changed, limit=1, below=int(number) + 1)
+        if answer is None or not found or found[0].run_id != run_id:
+            raise _no_callback(run_id)
+        log.info("task run %s: callback asked for again", run_id)
+        return found[0]
+
+    def callback_secret(self) -> tuple[str, Generation]:
+        """What signs the callbacks of whoever asks. Raises Forbidden."""
+        owner = self._changer().name
+        generation = self._store.deliveries.generation(owner)
+        return self._signer.secret(owner, generation), generation
+
+    def change_callback_secret(self) -> tuple[str, Generation]:
+        """Take another from now on; the one before signs beside it for a day. Raises Forbidden."""
+        owner = self._changer().name
+        generation = self._store.deliveries.rotate(owner)
+        return self._signer.secret(owner, generation), generation
+
     # --- secrets -------------------------------------------------------------------------------------------------
 
     def put_secret(self, name: str, value: str) -> bool:
@@ -337,6 +378,10 @@ class TaskManager:
         if not who.changes:
             raise errors.Forbidden(f"The role {who.role} reads tasks and changes none.")
         return who
+
+
+def _no_callback(run_id: str) -> errors.CallbackNotFound:
+    return errors.CallbackNotFound(f"Run {run_id[:80]} has no callback: it has not ended so, or its task wants none.")
 
 
 def _must_be_scheduled(task_id: str, task_type: TaskType, verb: str) -> None:

@@ -36,6 +36,7 @@ ONLY_IN = {
             "tasks/base_tasks.py",
             "tasks/preview.py",
             "tasks/submission.py",
+            "tasks/validation.py",
         ),
         "api/openapi/",
     ),

@@ -21,7 +21,7 @@ from config.settings import Settings
 from docs import generate
 from tasks.base_tasks import KINDS, build_kinds
 from tasks.model import Retry, Run, Status
-from tasks.submission import Parser, RetryFields, Submission
+from tasks.submission import CallbackFields, Parser, RetryFields, Submission
 from tests.make import NOW, make_settings, make_task
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,6 +70,8 @@ def test_a_setting_is_documented_with_its_default(name: str) -> None:
         assert said.endswith("none")
     elif default == ():
         assert said == "empty"
+    elif isinstance(default, tuple):
+        assert said == ",".join(map(str, default))
     elif isinstance(default, bool):
         assert said == str(default).lower()
     elif isinstance(default, int | float):
@@ -150,7 +152,7 @@ API = text_of(REFERENCE / "api.md")
 
 
 def fields() -> Iterator[str]:
-    for model in (Submission, RetryFields, *(kind.Spec for kind in KINDS)):
+    for model in (Submission, RetryFields, CallbackFields, *(kind.Spec for kind in KINDS)):
         yield from (field.alias or name for name, field in model.model_fields.items())
 
 
@@ -186,7 +188,9 @@ def test_every_call_and_every_shape_in_the_page_is_what_the_description_of_the_a
 def test_every_field_that_is_sent_has_a_meaning(described: dict[str, Any]) -> None:
     shapes = described["components"]["schemas"]
     sent = [
-        name for name in shapes if name.startswith("Submit") or name in ("TaskEdit", "PreviewFields", "RetryFields")
+        name
+        for name in shapes
+        if name.startswith("Submit") or name in ("TaskEdit", "PreviewFields", "RetryFields", "CallbackFields")
     ]
     missing = [
         f"{name}.{field}"
@@ -223,7 +227,7 @@ def test_what_people_wrote_about_a_field_is_what_the_description_says(
     holders = [
         shape
         for key, shape in shapes.items()
-        if key.startswith(("Submit", "RetryFields")) and name in shape.get("properties", {})
+        if key.startswith(("Submit", "RetryFields", "CallbackFields")) and name in shape.get("properties", {})
     ]
     assert holders, f"there is no field {name}"
     schema = holders[0]["properties"][name]

@@ -58,6 +58,18 @@ SUBMISSIONS: dict[str, Any] = {
     },
 }
 
+#: Besides the guide's.
+MORE_SUBMISSIONS: dict[str, Any] = {
+    "tell me when it is done": {
+        "name": "a callback",
+        "task_type": "immediate",
+        "function_code": "def add(a, b):\n    return a + b",
+        "function_name": "add",
+        "args": [1, 2],
+        "callback": {"url": "https://hooks.example.com/tasks", "events": ["succeeded", "failed"]},
+    },
+}
+
 RUN: dict[str, Any] = {
     "id": f"{TASK_ID}.1",
     "task_id": TASK_ID,
@@ -117,6 +129,34 @@ TASK: dict[str, Any] = {
     "duration": 0.005,
     "attempt": 1,
 }
+
+DELIVERY: dict[str, Any] = {
+    "id": f"{TASK_ID}_1",
+    "run_id": f"{TASK_ID}.1",
+    "type": "run.succeeded",
+    "status": "waiting",
+    "reason": None,
+    "next_try_at": "2026-11-24T05:05:26.113Z",
+    "tries_made": 2,
+    "tries": [
+        {
+            "number": 1,
+            "at": "2026-11-24T05:00:20.408Z",
+            "duration": 0.004,
+            "status_code": 503,
+            "error": "unexpected_status",
+        },
+        {
+            "number": 2,
+            "at": "2026-11-24T05:00:26.107Z",
+            "duration": 0.001,
+            "status_code": None,
+            "error": "connect_failed",
+        },
+    ],
+}
+
+DELIVERY_PAGE: dict[str, Any] = {"callbacks": [DELIVERY], "next_cursor": None, "total": 1}
 
 #: A sentence, and a wrong field where there are some, for the codes whose problems are shown.
 DETAILS: dict[str, tuple[str, FieldProblem | None]] = {

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from api.openapi.account_shapes import ACCOUNT_SHAPES
+from api.openapi.callback_shapes import CALLBACK_SHAPES, Callback
 from tasks.model import Priority, Status, TaskType
 from tasks.occurrence import Touch
 from tasks.preview import PreviewFields
@@ -131,6 +132,7 @@ class Task(TaskSummary):
     timeout: Annotated[float, Field(gt=0, description="Seconds an attempt may take.")]
     retry: NotRequired[Retry]
     expires_in: NotRequired[float]
+    callback: NotRequired[Callback]
     last_run: Run | None
     next_runs: NotRequired[Annotated[list[Moment], Field(description="Scheduled tasks: the next five times.")]]
     skipped_unlisted: NotRequired[
@@ -398,4 +400,4 @@ SHAPES: dict[str, Any] = {
         *(Preview, PreviewFields, Stats, Event),
         *(OpenApi, Root),
     )
-} | ACCOUNT_SHAPES
+} | {**ACCOUNT_SHAPES, **CALLBACK_SHAPES}

@@ -417,6 +417,7 @@ def test_the_definition_of_a_task_has_every_field_it_was_submitted_with(house: H
         "timeout": 7,
         "retry": {"max": 3, "backoff": 2, "factor": 3, "max_delay": 9, "jitter": 0, "on": ["5xx"]},
         "expires_in": 70,
+        "callback": {"url": "https://example.com/hook?a=1", "events": ["failed", "lost"]},
         "tags": ["x", "y"],
         "priority": "high",
     }
