@@ -11,7 +11,7 @@ import json
 import os
 
 from tasks.sandbox import wire
-from tasks.sandbox.harden import Hardening, HardeningFailed, guarded
+from tasks.sandbox.harden import Hardening, HardeningFailed
 from tasks.sandbox.seccomp import CHANNEL
 
 TYPE_CHECKING = False
@@ -65,8 +65,7 @@ class Child:
 
     def try_layers(self, channel: int) -> NoReturn:
         """Harden for trial, tell the outcome as JSON and end."""
-        layers, reason = guarded(lambda: self._hardening.apply(channel))
-        told = {"available": reason is None, "reason": reason, "layers": layers}
+        told = self._hardening.try_out(channel)
         _write(channel, json.dumps(told).encode())
         os._exit(0)
 

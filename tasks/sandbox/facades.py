@@ -7,6 +7,7 @@ them can be replaced.
 # ruff: noqa: SIM905 - long lists of names read best as running text.
 from __future__ import annotations
 
+import random
 import sys
 import types
 
@@ -78,6 +79,10 @@ WITHOUT: dict[str, frozenset[str]] = {
 }
 
 
+#: Modules that may draw from the one generator of `random`.
+DRAWING = frozenset({"random", *EXTRA_MODULES})
+
+
 class UnknownModule(Exception):
     """A module was asked for that has no reviewed facade."""
 
@@ -124,6 +129,7 @@ class Facades:
             )
         self.exports: dict[str, frozenset[str]] = {}
         self._modules: dict[str, Any] = {}
+        self._seeded = False
         for name in wanted:
             self._add(name)
         self._add("typing")
@@ -151,6 +157,10 @@ class Facades:
     def load(self, name: str) -> Any:
         """What `import name` binds. Raises ImportError for a module that is not allowed."""
         try:
-            return self._modules[name]
+            found = self._modules[name]
         except KeyError:
             raise ImportError(f"{name!r} cannot be imported here") from None
+        if name in DRAWING and not self._seeded:
+            random.seed()  # anew, for all children have a copy of the zygote's
+            self._seeded = True
+        return found

@@ -2,14 +2,13 @@
 
 os.fork() runs the hooks of os.register_at_fork and makes the interpreter's locks anew in the child, for which a child
 copies sixty pages. In a process of one thread those locks are as they were, and the one hook there is, a new seed for
-`random`, can as well run before the fork, where its pages are at hand.
+`random`, is of use only to code that draws from it: `facades` sees to it.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import random
 
 # PyDLL: the interpreter's lock stays held over the call, so that the child has it too.
 _FORK = ctypes.PyDLL(None, use_errno=True).fork
@@ -17,7 +16,6 @@ _FORK = ctypes.PyDLL(None, use_errno=True).fork
 
 def fork() -> int:
     """0 in the child, its process id in the parent. Raises OSError."""
-    random.seed()
     pid: int = _FORK()
     if pid < 0:
         number = ctypes.get_errno()

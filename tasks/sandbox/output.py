@@ -26,17 +26,14 @@ class Stream(io.TextIOBase):
 
     def __init__(self, kind: bytes) -> None:
         self._kind = kind
-        self._room = 0
-
-    def open(self, max_bytes: int) -> None:
-        """From now on at most `max_bytes` are sent, and one more that tells the host that there was more."""
-        self._room = max_bytes + 1
+        #: Bytes that may yet be sent.
+        self.room = 0
 
     def write(self, text: str) -> int:
         """Send `text`; past the cap it is dropped."""
-        if self._room > 0 and text:
-            data = text[: self._room].encode("utf-8", "backslashreplace")[: self._room]
-            self._room -= len(data)
+        if self.room > 0 and text:
+            data = text[: self.room].encode("utf-8", "backslashreplace")[: self.room]
+            self.room -= len(data)
             for start in range(0, len(data), MAX_OUTPUT_FRAME):
                 send(self._kind, data[start : start + MAX_OUTPUT_FRAME])
         return len(text)

@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import gc
 import marshal
-import resource
-import time
 
 from tasks.sandbox import failure, output, wire
 from tasks.sandbox.child import Child
 from tasks.sandbox.names import FILENAME
 from tasks.sandbox.output import send
+from tasks.sandbox.usage import used
 from tasks.sandbox.values import NotSerializable, TooLarge, encode, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from tasks.sandbox.harden import Hardening
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Address space given back before a failure for lack of memory is told.
 RESERVE_BYTES = 4 * 1024 * 1024
 #: What is run for practice, as small as can be.
-PRACTICE = "def f(x):\n    return [x]\n"
+PRACTICE = "def f(x):\n    return x\n"
 #: Objects between two collections in user code; what the zygote made is frozen and never looked at.
 COLLECT_EVERY = 10_000
 
@@ -36,43 +36,45 @@ class Runner(Child):
         super().__init__(hardening)
         self._globals = namespace.globals
         self._reserve: bytes | None = bytes(RESERVE_BYTES)  # never written to, so of no cost
-        self._code = marshal.dumps(compile(PRACTICE, FILENAME, "exec"))
+        code = marshal.dumps(compile(PRACTICE, FILENAME, "exec"))
+        self._sample = marshal.dumps((code, "f", ["x"], {}, 1000, 1000))
+        self._before = 0.0
+        gc.set_threshold(COLLECT_EVERY)
 
     def sample(self) -> bytes:
         """A request that does what most do."""
-        return marshal.dumps((self._code, "f", ["x"], {}, 1000, 1000))
+        return self._sample
 
     def warm_up(self) -> None:
         """Run a little."""
-        space = dict(self._globals)
-        exec(marshal.loads(self._code), space)
-        encode(space["f"]("x"), 100)
-        wire.USAGE.pack(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        self._run(self._sample, dict(self._globals), _keep)
+        self._before, _ = used()
 
     def rehearse(self, request: bytes) -> None:
         """Run in names of its own."""
-        self._run(request, dict(self._globals))
-        gc.disable()
+        self._run(request, dict(self._globals), send)
 
     def serve(self, request: bytes) -> None:
         """Run, and say the result or the failure."""
-        self._run(request, self._globals)
-
-    def _run(self, request: bytes, space: dict[str, Any]) -> None:
-        started = time.process_time()
-        code, name, args, kwargs, max_result, max_output = marshal.loads(request)
-        output.stdout.open(max_output)
-        output.stderr.open(max_output)
-        gc.set_threshold(COLLECT_EVERY)
         gc.enable()
+        self._run(request, self._globals, send)
+
+    def _run(self, request: bytes, space: dict[str, Any], say: Callable[[bytes, bytes], None]) -> None:
+        code, name, args, kwargs, max_result, max_output = marshal.loads(request)
+        # One more byte than there may be tells the host that there was more.
+        output.stdout.room = output.stderr.room = max_output + 1
         try:
             exec(marshal.loads(code), space)
             data = encode(space[name](*args, **kwargs), max_result)
         except BaseException as error:  # noqa: BLE001 - whatever the user raised, SystemExit too, is told
-            told = self._told(error)
-            send(wire.FAILURE, _usage(started) + report(told)[: wire.MAX_REPORT_BYTES - wire.USAGE.size])
+            told = report(self._told(error))
+            say(wire.FAILURE, self._usage() + told[: wire.MAX_REPORT_BYTES - wire.USAGE.size])
         else:
-            send(wire.RESULT, _usage(started) + data)
+            say(wire.RESULT, self._usage() + data)
+
+    def _usage(self) -> bytes:
+        cpu, peak = used()
+        return wire.USAGE.pack(cpu - self._before, peak)
 
     def _told(self, error: BaseException) -> list[dict[str, Any]]:
         if type(error) is NotSerializable:
@@ -88,9 +90,8 @@ class Runner(Child):
             return [_plain("code_raised", "The code raised an exception that cannot be told.")]
 
 
-def _usage(started: float) -> bytes:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return wire.USAGE.pack(time.process_time() - started, peak)
+def _keep(_: bytes, __: bytes) -> None:
+    """Say nothing."""
 
 
 def _plain(code: str, message: str) -> dict[str, Any]:

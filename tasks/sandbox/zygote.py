@@ -20,6 +20,7 @@ from tasks.sandbox.facades import UnknownModule
 from tasks.sandbox.forking import fork
 from tasks.sandbox.harden import Hardening, HardeningFailed
 from tasks.sandbox.namespace import Namespace
+from tasks.sandbox.usage import wait
 from tasks.sandbox.wire import Budget
 
 TYPE_CHECKING = False
@@ -129,10 +130,7 @@ class Zygote:
     def _reap(self, serial: int) -> bytes | None:
         """How a child ended that the host has killed; None where nobody can tell any more."""
         pid = self._living.pop(serial, None)
-        if pid is None:
-            return None
-        _, status, usage = os.wait4(pid, 0)
-        return wire.ENDED.pack(status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+        return None if pid is None else wait(pid)
 
     def end(self) -> None:
         """Kill and reap every child."""

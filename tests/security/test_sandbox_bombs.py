@@ -149,6 +149,6 @@ def test_output_of_a_run_that_is_killed_is_kept_up_to_the_kill(tight: Sandbox) -
     late = attempt(tight, source, limits=Limits(timeout=0.3, max_result_bytes=1000))
     assert late.code == "timed_out"
     assert late.stdout == verdict.stdout
-    assert late.usage["cpu"] > 0.1
+    assert late.usage["cpu"] > 0
     assert late.usage["peak_memory"] > 1_000_000
     assert 0.3 <= late.usage["wall"] < 5

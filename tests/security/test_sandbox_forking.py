@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tasks.sandbox import Sandbox
 from tests.security.attempts import EXTRA_MODULES, attempt
 
@@ -18,8 +20,8 @@ found = []
 os.register_at_fork = lambda **hooks: found.extend(
     [when, hook.__module__, hook.__qualname__] for when, hook in hooks.items()
 )
-from tasks.sandbox import zygote
-zygote._prepare(64, 1, sys.argv[2:])
+from tasks.sandbox import wire, zygote
+zygote._prepare(wire.RUN, wire.Budget(64, 1), sys.argv[2:])
 print(json.dumps([found, len(os.listdir("/proc/self/task"))]))
 """
 #: Left out: in a child it makes a list of threads anew that has only the one in it anyway.
@@ -27,6 +29,7 @@ NEEDLESS = ["after_in_child", "threading", "_after_fork"]
 
 
 def test_a_zygote_has_one_thread_and_no_module_but_random_wants_to_be_told_of_a_fork() -> None:
+    # For the seed that random's hook would set, see `facades`.
     command = [sys.executable, "-I", "-c", HOOKS, str(ROOT), *EXTRA_MODULES]
     done = subprocess.run(command, capture_output=True, check=True, timeout=60)
     hooks, threads = json.loads(done.stdout)
@@ -34,11 +37,21 @@ def test_a_zygote_has_one_thread_and_no_module_but_random_wants_to_be_told_of_a_
     assert threads == 1
 
 
-def test_no_two_runs_draw_the_same(plain: Sandbox) -> None:
-    source = "import random\ndef f(): return [random.random(), random.getrandbits(64), random.gauss(0, 1)]"
-    drawn = [attempt(plain, source).value for _ in range(40)]
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import random\ndef f(): return [random.random(), random.getrandbits(64), random.gauss(0, 1)]",
+        "from random import uniform as u\ndef f(): return [u(0, 1)]",
+        "def f():\n    import random as r\n    return [r.sample(range(10**9), 3), r.SystemRandom().random()]",
+        "import statistics\ndef f(): return statistics.NormalDist().samples(2)",
+        "import uuid\ndef f(): return [str(uuid.uuid4())]",
+        "import math, random\ndef f(): return [random.Random().random(), random.betavariate(1, 2)]",
+    ],
+)
+def test_no_two_runs_draw_the_same(everything: Sandbox, source: str) -> None:
+    drawn = [attempt(everything, source).value for _ in range(15)]
     for column in zip(*drawn, strict=True):
-        assert len(set(column)) == len(drawn)
+        assert len({str(each) for each in column}) == len(drawn)
 
 
 def test_nothing_that_a_run_does_to_what_was_loaded_before_is_seen_by_another(everything: Sandbox) -> None:

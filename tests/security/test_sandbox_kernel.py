@@ -19,7 +19,7 @@ BPF = 321 if platform.machine() == "x86_64" else 280
 RunRaw = Callable[[str], Outcome]
 
 PREAMBLE = """
-import _signal, _socket, _thread, builtins, ctypes, os, resource, sys
+import _signal, _socket, _thread, builtins, ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
 def call(*arguments):
     answer = libc.syscall(*[ctypes.c_long(a) if isinstance(a, int) else a for a in arguments])
@@ -116,8 +116,8 @@ def test_a_file_call_is_refused_politely(run_raw: RunRaw, attempt: str) -> None:
         "return os.read(3, 1)",
         "return libc.prctl(22, 0, 0, 0, 0)",
         "return libc.personality(0x0400000)",
-        "return resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
-        "return resource.prlimit(0, resource.RLIMIT_NPROC)",
+        "return libc.setrlimit(9, (ctypes.c_ulong * 2)(1 << 40, 1 << 40))  # RLIMIT_AS",
+        "return libc.prlimit(0, 6, None, (ctypes.c_ulong * 2)())  # RLIMIT_NPROC",
         "return os.sched_setaffinity(0, [0])",
         "return os.nice(-1)",
         "return call(425, 8, 0)  # io_uring_setup",
