@@ -28,7 +28,8 @@
 --   held                 set   owners of whom runs are held back
 --   due                  sorted set   run id or id of a scheduled task, by due time
 --   queued:{kind}        sorted set   run ids, high priority first, then oldest first
---   callbacks            sorted set   receivers by the time at which the first of their deliveries is due
+--   callbacks            sorted set   owners by the time at which the first of their deliveries is due
+--   callbacks:{owner}    sorted set   receivers (owner, space, origin) likewise
 --   callbacks:{receiver} sorted set   run ids by the time at which their delivery is due, or its claim ends
 --   callback_secrets     hash    owner → generation of his signing secret, since when (ms)
 --   leases               sorted set   run ids by the end of their lease
@@ -277,14 +278,17 @@ local function leave_queue(run_id, owner, kind)
   end
 end
 
--- Puts a receiver among the others, by the first of its deliveries.
+-- Puts a member of `set` to where the first member of its own set stands, or takes it out where that is empty.
+local function sort_by_first(set, member)
+  local first = redis.call('ZRANGE', receiver_key(member), 0, 0, 'WITHSCORES')
+  if first[2] then redis.call('ZADD', set, first[2], member) else redis.call('ZREM', set, member) end
+end
+
+-- Puts a receiver among those of its owner, and the owner among the others, by the first of their deliveries.
 local function sort_receiver(receiver)
-  local first = redis.call('ZRANGE', receiver_key(receiver), 0, 0, 'WITHSCORES')
-  if first[2] then
-    redis.call('ZADD', CALLBACKS, first[2], receiver)
-  else
-    redis.call('ZREM', CALLBACKS, receiver)
-  end
+  local owner = string.match(receiver, '^%S+')
+  sort_by_first(receiver_key(owner), receiver)
+  sort_by_first(CALLBACKS, owner)
 end
 
 -- Lets the delivery of a run be due at a moment; its claim ends with that.

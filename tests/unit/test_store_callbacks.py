@@ -39,10 +39,9 @@ def claimed(store: Store, **over: Any) -> Delivery:
 
 def let_time_pass(store: Store) -> None:
     """Let every delivery be due, and every claim of one run out."""
-    for receiver in store._redis.command("ZRANGE", "{tms}:callbacks", 0, -1):
-        store._redis.command("ZADD", "{tms}:callbacks", 1, receiver)
-        for run_id in store._redis.command("ZRANGE", f"{{tms}}:callbacks:{receiver}", 0, -1):
-            store._redis.command("ZADD", f"{{tms}}:callbacks:{receiver}", 1, run_id)
+    for key in sorted(store._redis.command("KEYS", "{tms}:callbacks*")):
+        for member in store._redis.command("ZRANGE", key, 0, -1):
+            store._redis.command("ZADD", key, 1, member)
 
 
 def finished(status: Status) -> Ending:
@@ -216,6 +215,17 @@ def test_busy_receivers_and_owners_are_passed_over(store: Store) -> None:
     assert claimed(store, busy=["olga http://a"], busy_owners=["stefan"]).receiver == "olga http://b"
     assert claimed(store, busy_owners=["olga"]).receiver == "stefan http://a"
     assert claimed(store).receiver == "olga http://a"
+
+
+def test_one_who_has_very_many_receivers_holds_up_no_others(store: Store) -> None:
+    for number in range(300):
+        owed(store, owner="olga", callback=Callback(url=f"http://{number}.a/", events=ALL))
+        end(store, take(store))
+    owed(store, owner="stefan", callback=Callback(url="http://b/", events=ALL))
+    end(store, take(store))
+    assert claimed(store, busy_owners=["olga"]).owner == "stefan"
+    assert claim(store, busy_owners=["olga"]) is None
+    assert claimed(store, busy=["olga http://0.a"]).owner == "olga"
 
 
 def test_a_removed_callback_is_not_delivered_and_a_changed_one_where_it_goes_now(store: Store) -> None:
