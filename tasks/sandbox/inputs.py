@@ -65,12 +65,15 @@ def check_arguments(args: Any, kwargs: Any) -> list[FieldProblem]:
     return found
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
 def _check_data(pointer: str, value: Any) -> Iterator[FieldProblem]:
     if _deeper_than(value, MAX_ARGUMENT_DEPTH):
         yield problem(pointer, "too_deep", f"Nest the data at most {MAX_ARGUMENT_DEPTH} levels deep.")
         return
     try:
-        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8"))
+        size = len(_encoder.encode(value).encode("utf-8"))
     except UnicodeEncodeError:
         yield problem(pointer, "not_text", "A string holds a lone surrogate, which is not text.")
     except (TypeError, ValueError):

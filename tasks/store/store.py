@@ -420,8 +420,12 @@ def _order(order: FireOrder) -> str:
     )
 
 
+#: json.dumps makes one anew for each call that asks for what is not its default.
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _compact.encode(value)
 
 
 def _lower(text: str) -> str:

@@ -41,8 +41,10 @@ local function again(id, created)
 end
 
 -- Rings for a run where few wait; 1 where the caller has to.
+local crowded = {}
 local function ring(run_id, kind, prio)
-  if redis.call('ZCARD', queued_key(kind)) > most_waiting then return 0 end
+  crowded[kind] = crowded[kind] or redis.call('ZCARD', queued_key(kind)) > most_waiting
+  if crowded[kind] then return 0 end
   local list, message = unpack(BELLS[prio])
   if list == '' then return 1 end
   redis.call('LPUSH', list, (string.gsub(message, '%%run%%', run_id)))
@@ -62,7 +64,8 @@ local function first_run(id, kind, prio, status, due)
   return 0
 end
 
-local known = {}
+-- How many of each type and kind have been stored now.
+local submitted = {}
 
 local function store(i, now)
   local id, kind_of_task, kind, prio, created, about, spec, tags, delay, given, expires, losses, paused, callback =
@@ -92,14 +95,12 @@ local function store(i, now)
     for _, tag in ipairs(cjson.decode(tags)) do redis.call('ZADD', index_key('tag', tag), 0, id) end
   end
   redis.call('HSET', task_key(id), unpack(fields))
-  if not known[kind] then
-    redis.call('SADD', KINDS, kind)
-    known[kind] = true
-  end
   set_body(id, about, spec)
   redis.call('ZADD', group_key(status, kind_of_task, kind), 0, id)
   redis.call('ZADD', index_key('owner', owner), 0, id)
-  count('submitted:' .. kind_of_task .. ':' .. kind, 'submitted', now, 1)
+  local sort = kind_of_task .. ':' .. kind
+  if not submitted[sort] then redis.call('SADD', KINDS, kind) end
+  submitted[sort] = (submitted[sort] or 0) + 1
   if kind_of_task == 'scheduled' then
     set_due(id, due)
     return number_text(due), 0
@@ -117,6 +118,7 @@ for i = FIRST, #ARGV, FIELDS do
   answer[#answer + 1] = due
   answer[#answer + 1] = rings
 end
+for sort, many in pairs(submitted) do count('submitted:' .. sort, 'submitted', now, many) end
 if ARGV[6] ~= '' then redis.call('HSET', receipt_key(ARGV[6]), 'answer', ARGV[8]) end
 if ARGV[9] ~= '' and tasks > 0 then
   redis.call('XADD', PREFIX .. 'audit', 'MAXLEN', '~', ARGV[10], '*', unpack(cjson.decode(ARGV[9])))
