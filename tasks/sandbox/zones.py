@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zoneinfo
+from zoneinfo import _common
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,15 @@ def public() -> dict[str, Any]:
     """The members of the `zoneinfo` facade."""
     data = _read_all()
     made: dict[str, zoneinfo.ZoneInfo] = {}
+
+    def load(key: str) -> io.BytesIO:
+        if key not in data:
+            raise zoneinfo.ZoneInfoNotFoundError(f"No time zone found with key {key}")
+        return io.BytesIO(data[key])
+
+    # For the class itself, which code has by type(): it asks here where no folder of zones is known.
+    zoneinfo.reset_tzpath(())
+    _common.load_tzdata = load  # type: ignore[assignment]
 
     def zone(key: str) -> zoneinfo.ZoneInfo:
         name = str.__str__(key)

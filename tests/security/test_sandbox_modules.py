@@ -295,3 +295,25 @@ def test_no_chain_of_allowed_reads_leads_from_a_builtin_or_a_module_into_the_int
 def test_such_a_walk_does_find_what_is_there(everything: Sandbox) -> None:
     _, found = attempt_raw(everything, WALK.replace("PLANTED", '{id(range): "it"}')).value
     assert "range is it" in found
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [("Europe/Berlin", "2:00:00"), ("Nowhere/Land", "No time zone found"), ("../../etc/passwd", "")],
+)
+def test_the_class_of_zones_reads_no_file_and_tells_of_none(everything: Sandbox, key: str, expected: str) -> None:
+    source = """
+        import datetime, zoneinfo
+        def f(key):
+            made = []
+            for make in (zoneinfo.ZoneInfo, type(zoneinfo.ZoneInfo("UTC")), type(zoneinfo.ZoneInfo("UTC")).no_cache):
+                try:
+                    made.append(str(datetime.datetime(2024, 7, 1, tzinfo=make(key)).utcoffset()))
+                except Exception as error:
+                    made.append(str(error))
+            return made
+    """
+    for told in attempt(everything, source, key).value:
+        assert expected in told
+        assert "site-packages" not in told
+        assert "/usr" not in told
