@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
@@ -79,18 +80,12 @@ class Browsers:
 
     def _is_known(self, host: str) -> bool:
         """Whether nobody outside can have made this name lead here: addresses, undotted names, and ALLOWED_HOSTS."""
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-            ipaddress.ip_address(name)
-        except ValueError:
-            name = host.rpartition(":")[0] or host if host.rpartition(":")[2].isdigit() else host
-            name = name.lower().rstrip(".")
-            return "." not in name or name.endswith(".localhost") or name in self._hosts
-        return True
+        name = _name(host)
+        return name is None or "." not in name or name.endswith(".localhost") or name in self._hosts
 
     def _dress(self, response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
+        there = {name.lower() for name, _ in response.headers}
+        response.headers.extend([(name, value) for name, value in HEADERS.items() if name.lower() not in there])
         if self._origins:
             response.vary.add("Origin")
             origin = request.headers.get("Origin")
@@ -99,3 +94,14 @@ class Browsers:
                 response.headers["Access-Control-Expose-Headers"] = MAY_READ
                 response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         return response
+
+
+@lru_cache(maxsize=1000)
+def _name(host: str) -> str | None:
+    """The name in a Host header, without its port; None for an address."""
+    try:
+        ipaddress.ip_address((urlsplit(f"//{host}").hostname or "").rstrip("."))
+    except ValueError:
+        name = host.rpartition(":")[0] or host if host.rpartition(":")[2].isdigit() else host
+        return name.lower().rstrip(".")
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from flask import Blueprint, Response, jsonify, url_for
+from flask import Blueprint, Response, jsonify, request
 
 from api import audit, body, idempotency, parameters, representation, waiting
 from api.openapi import Answer, Operation, describe, examples
@@ -58,7 +58,7 @@ def blueprint(manager: TaskManager, kinds: Mapping[str, Kind], seats: Seats) -> 
         (task,) = tasks
         response = jsonify(representation.task_detail(task, manager.upcoming(task, representation.UPCOMING)))
         response.status_code = 201
-        response.headers["Location"] = url_for("tasks.show", task_id=task.id)
+        response.headers["Location"] = f"{request.script_root}/api/tasks/{task.id}"
         return response
 
     filters = (

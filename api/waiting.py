@@ -32,7 +32,9 @@ PREFER = Parameter(
 
 def preferred() -> int | None:
     """How many seconds the client would wait; None where it says nothing that can be meant."""
-    preferences = parse_dict_header(request.headers.get("Prefer", ""))
+    if "Prefer" not in request.headers:
+        return None
+    preferences = parse_dict_header(request.headers["Prefer"])
     value = next((value for name, value in preferences.items() if name.lower() == "wait"), None) or ""
     digits = value.partition(";")[0].strip()
     if not (digits.isascii() and digits.isdigit() and len(digits) < 10) or int(digits) == 0:

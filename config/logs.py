@@ -66,6 +66,7 @@ def configure(settings: Settings, process: str, *, level: int | None = None, con
     handler = Gathered(targets, most=min(MOST_TOGETHER, settings.log_max_bytes // SHARE_TOGETHER))
     handler.setFormatter(OneLine(FORMAT.format(process=process)))
     wanted = min(logging.getLevelName(settings.log_level), level or logging.CRITICAL)
+    _spare_what_is_not_told()
     root = logging.getLogger()
     for replaced in root.handlers:
         if isinstance(replaced, Gathered):
@@ -75,3 +76,9 @@ def configure(settings: Settings, process: str, *, level: int | None = None, con
     for name in QUIET:
         logging.getLogger(name).setLevel(max(wanted, logging.WARNING) if wanted > logging.DEBUG else wanted)
     logging.captureWarnings(True)
+
+
+def _spare_what_is_not_told() -> None:
+    """Do not find out what FORMAT does not tell: the optimizations that the documentation of logging describes."""
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
