@@ -30,6 +30,8 @@ def read_json() -> Any:
         raise BadRequest(400, "malformed_json", "The body is empty; send a JSON object.")
     try:
         text = raw.decode("utf-8")
+        if text.startswith("\ufeff"):
+            raise json.JSONDecodeError("Unexpected UTF-8 BOM", text, 0)
         body = _DECODER.decode(text)
         if "\\u" in text or "\\U" in text:
             json.dumps(body, ensure_ascii=False).encode("utf-8")

@@ -13,9 +13,11 @@ import threading
 import time
 from typing import Any
 
+from gunicorn.http import wsgi
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from api import readiness, refusal
+from api.answer import Answer
 from api.framing import Ambiguous, Arrival
 from api.line import Line
 
@@ -81,7 +83,30 @@ class PatientWorker(ThreadWorker):
             req.force_close()
         # All of the body is here, or will not be taken: there is nobody to be told to go on.
         req._expected_100_continue = False
-        return super().handle_request(req, conn)
+        answer, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Answer)
+        environ["wsgi.multithread"] = True
+        if not self.alive:
+            answer.force_close()
+        try:
+            self._apply(answer, environ)
+        except OSError:
+            raise
+        except Exception as error:
+            if not answer.headers_sent:
+                raise
+            self.log.exception("an answer broke off")
+            raise StopIteration from error  # nothing else can be said on this connection
+        return not answer.should_close()
+
+    def _apply(self, answer: Any, environ: Any) -> None:
+        body = self.wsgi(environ, answer.start_response)
+        try:
+            for part in body:
+                answer.write(part)
+            answer.close()
+        finally:
+            if hasattr(body, "close"):
+                body.close()
 
     # --- the main thread: who comes, and who has taken too long --------------------------------------------------
 

@@ -20,7 +20,7 @@ ONLY_IN = {
     "flask_jwt_extended": ("api/tokens.py",),
     "argon2": ("access/passwords.py",),
     "cryptography": ("tasks/vault.py",),
-    "gunicorn": ("api/server.py", "api/patience.py", "api/line.py", "api/refusal.py"),
+    "gunicorn": ("api/server.py", "api/patience.py", "api/line.py", "api/refusal.py", "api/answer.py"),
     "celery": ("celery_app.py", "tasks/scheduler.py"),
     "kombu": ("celery_app.py",),
     "redis": ("tasks/store/",),
