@@ -4,6 +4,8 @@
     python -m benchmarks schedules --help       (studies of their own)
     python -m benchmarks soak --help
     python -m benchmarks listing --help
+    python -m benchmarks cost --help
+    python -m benchmarks curves --help          (and plot, which draws them)
 
 Each contender is started once and the rounds go over all of them in turn (A B C A B C): on a machine that does other
 things too only ratios taken in one run mean anything.
@@ -22,14 +24,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import listing, schedules, soak
+from benchmarks import cost, listing, plot, schedules, soak
 from benchmarks.contenders import make
 from benchmarks.measures import MEASURES, Figures, Measure
 
 #: Contenders that get so many times fewer tasks, so that they do not take minutes for a round.
 SLOWER = {"rq": 10}
 #: What takes arguments of its own.
-STUDIES = {"schedules": schedules.main, "soak": soak.main, "listing": listing.main}
+STUDIES = {
+    "schedules": schedules.main,
+    "soak": soak.main,
+    "listing": listing.main,
+    "cost": cost.main,
+    "curves": plot.curves,
+    "plot": plot.main,
+}
 
 
 def main() -> None:

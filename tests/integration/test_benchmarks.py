@@ -61,3 +61,27 @@ def test_pages_are_timed_over_records_that_the_scripts_of_the_store_made(tmp_pat
     rows = json.loads((tmp_path / "pages.json").read_text(encoding="utf-8"))
     assert [row["records"] for row in rows] == [1100]
     assert all(len(times) == 2 for row in rows for times in row["ms"].values())
+
+
+def test_the_cost_of_a_task_is_told_by_part(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "cost", "--count", "40", "--json", str(tmp_path / "cost.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "cost.json").read_text(encoding="utf-8"))
+    assert set(found) == {"code", "http", "batch"}
+    for cost in found.values():
+        assert cost["tasks/s"] > 0
+        assert cost["scripts"] >= 1
+        assert {"api ms", "worker ms", "sandbox ms", "redis ms", "beat ms", "flower ms", "start ms"} <= set(cost)
+
+
+def test_the_curves_have_a_rate_for_each_number_of_connections(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "curves", "--only", "ours", "--count", "12", "--rounds", "1"]
+    command += ["--json", str(tmp_path / "curves.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "curves.json").read_text(encoding="utf-8"))
+    assert {name: len(rates) for name, rates in found["rates"]["ours"].items()} == dict.fromkeys(
+        ("1", "2", "4", "8", "16", "32"), 1
+    )
+    assert len(found["latencies"]["ours"]) == 3
