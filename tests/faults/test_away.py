@@ -139,10 +139,12 @@ def whole_hour_is_told(service: Service, task_id: str, first_due: int) -> None:
     rows = runs_of(service, task_id)
     seconds = [round(datetime.fromisoformat(row["due_at"]).timestamp()) for row in rows]
     assert seconds == list(range(seconds[0], seconds[-1] + 1))
-    assert service.task(task_id)["skipped_unlisted"] == seconds[0] - first_due // 1000
+    # As many occurrences as were skipped since have pushed the oldest rows of the missed ones out.
+    since = [row for row in rows if row["reason"] in ("overlap", "paused")]
+    assert service.task(task_id)["skipped_unlisted"] + len(since) == seconds[0] - first_due // 1000
     assert seconds[0] - first_due // 1000 > 3300
     misfired = [row for row in rows if row["reason"] == "misfire"]
-    assert len(misfired) == 100
+    assert len(misfired) == 100 - len(since)
     # The newest one stands for all that was missed, and what came later was on time.
-    assert rows[:100] == misfired
-    assert all(row["status"] == "succeeded" or row["reason"] in ("overlap", "paused") for row in rows[100:])
+    assert rows[: len(misfired)] == misfired
+    assert all(row["status"] == "succeeded" or row in since for row in rows[len(misfired) :])
