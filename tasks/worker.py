@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from config.settings import Settings
@@ -154,6 +155,9 @@ class Worker:
                 time.sleep(0.5)
 
     def _finish(self, claim: Claim, outcome: Outcome, report: Report) -> Claim | None:
+        if (work := self._works.get(claim.id)) is not None:
+            # Nothing is left to interrupt, however long Redis takes to hear of it.
+            self._works[claim.id] = replace(work, deadline=math.inf)
         try:
             recorded, following = self._record(claim, outcome, report)
         finally:

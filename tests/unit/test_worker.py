@@ -478,6 +478,28 @@ def test_a_claim_whose_answer_was_missed_is_undone_and_the_run_is_done_once(
     assert (bench.echo.performed or bench.once.performed) == [1 if kind == "echo" else None]
 
 
+def test_a_worker_with_an_outcome_that_redis_will_not_hear_of_is_not_stuck(
+    make: Make, valkey: Valkey, own_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.worker.OVERRUN", 0.1)
+    bench = make(own_store)
+    run_id = bench.task(timeout=0.3, **wait(0.2))
+    bench.running(run_id)
+    valkey.kill()
+    time.sleep(1.5)  # past the deadline, and between two tries to record
+    valkey.start()
+    eventually(lambda: _pulsed(bench))
+    assert not bench.worker._draining.is_set()
+    eventually(lambda: bench.status(run_id) is S.SUCCEEDED)
+
+
+def _pulsed(bench: Bench) -> bool:
+    with contextlib.suppress(StoreUnavailable):
+        bench.worker._pulse()
+        return True
+    return False
+
+
 def test_a_run_is_not_claimed_along_with_an_outcome_soon_after_an_answer_was_missed(
     make: Make, valkey: Valkey, own_store: Store
 ) -> None:
