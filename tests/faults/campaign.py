@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -134,6 +135,7 @@ def main() -> int:
     parser.add_argument("--logs", type=Path, help="folder in which what the processes said is kept")
     parser.add_argument("--stage", choices=STAGES, default="processes", help="what is broken")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing of the service stays
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         make, faults = STAGES[options.stage]
         stage = make(_made(options.logs or Path(folder)))

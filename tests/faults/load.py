@@ -88,8 +88,8 @@ class Load:
 
     def __post_init__(self) -> None:
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._submit, args=(n,)) for n in range(4)]
-        self._threads.append(threading.Thread(target=self._look))
+        self._threads = [threading.Thread(target=self._submit, args=(n,), daemon=True) for n in range(4)]
+        self._threads.append(threading.Thread(target=self._look, daemon=True))
 
     def start(self) -> None:
         """Begin."""
