@@ -76,6 +76,6 @@ def plain() -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def everything() -> Iterator[Sandbox]:
     """With every module that SANDBOX_EXTRA_MODULES can add."""
-    sandbox = Sandbox(memory_mb=256, cpu_seconds=5, extra_modules=EXTRA_MODULES)
+    sandbox = Sandbox(memory_mb=256, cpu_seconds=15, extra_modules=EXTRA_MODULES)
     yield sandbox
     sandbox.close()
