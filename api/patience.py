@@ -205,7 +205,12 @@ class PatientWorker(ThreadWorker):
                 self._close(line)
 
     def _attend(self, line: Line) -> None:
-        """Take what has arrived, and answer what is whole."""
+        """Take what has arrived, and answer what is whole.
+
+        Who sends requests without waiting for answers has a thread for `slow_client_seconds` at the most, and then
+        asks again (RFC 9112 §9.3.2).
+        """
+        until = time.monotonic() + self.slow_client_seconds
         try:
             data = line.sock.recv(PIECE, socket.MSG_DONTWAIT)
         except (BlockingIOError, InterruptedError):
@@ -220,11 +225,11 @@ class PatientWorker(ThreadWorker):
         while data and not line.closing and self._has_arrived(line, data):
             line.hand_over()
             keep = self.handle(line)
-            if not keep:
+            data = line.take_buffered()
+            if not keep or (data and time.monotonic() > until):
                 self._part(line)
                 return
             line.kept = True
-            data = line.take_buffered()
             if not data:
                 line.deadline = time.monotonic() + (self.cfg.keepalive if self.alive else LINGER)
                 self._wait_on(line)

@@ -152,6 +152,21 @@ def test_requests_that_are_well_framed_are_served_one_after_the_other(service: S
         assert line.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
+def test_who_asks_much_at_once_and_reads_slowly_loses_the_line(service: Service) -> None:
+    asked = 500
+    with connect(service) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        line.sendall(b"GET /api/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * asked)
+        answers, end = 0, time.monotonic() + SECONDS * 8
+        with contextlib.suppress(ConnectionResetError):
+            while data := line.recv(65536):
+                answers += data.count(b"HTTP/1.1 200 OK")
+                assert time.monotonic() < end
+                time.sleep(0.02)
+    assert 0 < answers < asked
+    assert requests.get(f"{service.url}/api/health", timeout=10).status_code == 200
+
+
 def test_too_much_is_refused_by_its_length_alone(service: Service) -> None:
     head = b"POST /api/tasks HTTP/1.1\r\n" + HOST
     assert told(service, head + b"Content-Length: 30000\r\n\r\n").startswith(b"HTTP/1.1 413 ")
