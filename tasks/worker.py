@@ -164,7 +164,7 @@ class Worker:
             self._works.pop(claim.id, None)
             self._claims.forget(claim)
         if not recorded:
-            log.warning("task run %s had been taken from this worker; its outcome is dropped", claim.run_id)
+            log.warning("task run %s was deleted or taken from this worker; its outcome is dropped", claim.run_id)
         return following or self._give(claim.kind)
 
     def _give(self, kind: str) -> Claim | None:

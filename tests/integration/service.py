@@ -23,11 +23,19 @@ CELERY = (sys.executable, "-m", "celery", "-A", "celery_app")
 FINISHED = {"succeeded", "failed", "timed_out", "stopped", "lost", "expired"}
 
 
+#: Ports that were given to somebody: the kernel may offer one again while he does not listen yet.
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, and that nobody has got from here."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def wait_for(what: str, seen: Callable[[], Any], *, seconds: float = 30) -> Any:
