@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import struct
+import time
+from socket import SO_SNDTIMEO, SOL_SOCKET
 from typing import Any
 
 from gunicorn.http.wsgi import Response
-from gunicorn.util import write
+
+#: Bytes a second that a client takes at the least of what does not fit the buffers.
+SLOWEST = 100_000
+#: Bytes that are sent without a look at the clock.
+PIECE = 262_144
 
 
 class Answer(Response):
@@ -26,12 +34,25 @@ class Answer(Response):
         if self.chunked:
             data = b"%X\r\n%b\r\n" % (len(data), data)
         head, self._head = self._head, b""
-        write(self.sock, head + data)
+        self._send(head + data)
 
     def close(self) -> None:
         """Send what is left: the head where there was no body, the end of one in chunks."""
         self.send_headers()
         end = b"0\r\n\r\n" if self.chunked else b""
         if self._head or end:
-            write(self.sock, self._head + end)
+            self._send(self._head + end)
             self._head = b""
+
+    def _send(self, data: bytes) -> None:
+        """Send all of it. Raises BrokenPipeError where the client takes longer than the line's patience allows."""
+        patience, _ = struct.unpack("ll", self.sock.getsockopt(SOL_SOCKET, SO_SNDTIMEO, 16))
+        end = time.monotonic() + patience + len(data) / SLOWEST
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[self.sock.send(left[:PIECE]) :]
+            except BlockingIOError:
+                raise BrokenPipeError(errno.EPIPE, "the client does not read") from None
+            if left and patience and time.monotonic() > end:
+                raise BrokenPipeError(errno.EPIPE, "the client reads too slowly")
