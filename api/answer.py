@@ -46,13 +46,18 @@ class Answer(Response):
 
     def _send(self, data: bytes) -> None:
         """Send all of it. Raises BrokenPipeError where the client takes longer than the line's patience allows."""
-        patience, _ = struct.unpack("ll", self.sock.getsockopt(SOL_SOCKET, SO_SNDTIMEO, 16))
-        end = time.monotonic() + patience + len(data) / SLOWEST
+        started = time.monotonic()
         left = memoryview(data)
         while left:
             try:
                 left = left[self.sock.send(left[:PIECE]) :]
             except BlockingIOError:
                 raise BrokenPipeError(errno.EPIPE, "the client does not read") from None
-            if left and patience and time.monotonic() > end:
+            if left and self._patience and time.monotonic() - started > self._patience + len(data) / SLOWEST:
                 raise BrokenPipeError(errno.EPIPE, "the client reads too slowly")
+
+    @property
+    def _patience(self) -> int:
+        """What the line waits for in one call, seconds; asked only where the buffers did not take everything."""
+        seconds, _ = struct.unpack("ll", self.sock.getsockopt(SOL_SOCKET, SO_SNDTIMEO, 16))
+        return int(seconds)
