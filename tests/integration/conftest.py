@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,16 +17,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service = Service(tmp_path_factory.mktemp("service"))
     try:
         service.start("redis", "api", "worker", "beat")
-        yield service
-    finally:
-        service.stop()
-
-
-@pytest.fixture
-def own_service(tmp_path: Path) -> Iterator[Service]:
-    """A service that is the test's own, to do harm to; nothing is started yet."""
-    service = Service(tmp_path)
-    try:
         yield service
     finally:
         service.stop()

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.integration.service import Service
 
 FORGED = "2026-01-01T00:00:00.000Z WARNING api nothing to see here"
 #: How every entry begins; what a traceback adds is indented or follows such a line.
 ENTRY = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ ")
-
-
-@pytest.fixture
-def own_service(tmp_path: Path) -> Iterator[Service]:
-    service = Service(tmp_path)
-    try:
-        yield service
-    finally:
-        service.stop()
 
 
 def told(service: Service, sent: bytes) -> None:
