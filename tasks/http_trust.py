@@ -15,8 +15,12 @@ from tasks.http_request import HttpRequest
 
 #: Most certificates that a task may name.
 MOST: Final = 50
+_BEGIN: Final = "-----BEGIN CERTIFICATE-----"
 #: What stands around the certificates, such as the names that `openssl s_client` prints, is left alone (RFC 7468 §2).
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+#: It looks through all of the text for each beginning, so these are counted before.
+_CERTIFICATE = re.compile(rf"{_BEGIN}.+?-----END CERTIFICATE-----", re.DOTALL)
+#: However its line is written: nobody should send one by mistake.
+_PRIVATE = re.compile(r"BEGIN[A-Z \t]{0,40}PRIVATE[ \t]{1,5}KEY", re.IGNORECASE)
 
 
 class Trust:
@@ -56,15 +60,16 @@ def trust_problems(request: HttpRequest) -> Iterator[FieldProblem]:
 
 
 def _fault(text: str) -> str | None:
-    if "PRIVATE KEY-----" in text:
+    if _PRIVATE.search(text):
         return "This holds a private key, which nobody needs to know here: make a new one, and send certificates only."
+    begun = text.count(_BEGIN)
+    if begun > MOST:
+        return f"Give at most {MOST} certificates."
     found = _CERTIFICATE.findall(text)
     if not "".join(found).isascii():
         return "A certificate in PEM holds nothing but ASCII characters."
-    if not found or len(found) != text.count("-----BEGIN CERTIFICATE-----"):
+    if not found or len(found) != begun:
         return "Give certificates in PEM, each from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----."
-    if len(found) > MOST:
-        return f"Give at most {MOST} certificates."
     for number, one in enumerate(found, 1):
         try:
             _of_certificates(one)

@@ -136,6 +136,22 @@ def test_a_good_one_does_not_hide_a_bad_one(root: Authority) -> None:
         assert told in problem.message
 
 
+@pytest.mark.parametrize("kind", ["RSA PRIVATE KEY", "PRIVATE KEY", "rsa private key", "ENCRYPTED PRIVATE  KEY"])
+def test_a_private_key_is_told_from_certificates_however_it_is_written(root: Authority, kind: str) -> None:
+    caller = HttpCaller(allowed_networks=[], max_response_bytes=1000)
+    text = f"{root.pem}----BEGIN {kind}----\nc2VjcmV0\n"
+    (problem,) = caller.problems(HttpRequest(api_url="https://a.example/", ca_certificate=text))
+    assert "private key" in problem.message
+
+
+def test_beginnings_are_counted_before_their_ends_are_looked_for() -> None:
+    # Looking for the end of each took a second for one of these, and a request may hold fifteen.
+    caller = HttpCaller(allowed_networks=[], max_response_bytes=1000)
+    text = "-----BEGIN CERTIFICATE-----" * 2_000
+    (problem,) = caller.problems(HttpRequest(api_url="https://a.example/", ca_certificate=text))
+    assert problem.message == f"Give at most {MOST} certificates."
+
+
 def test_the_api_says_so_at_submission_and_shows_what_was_accepted(
     root: Authority, store: Store, tmp_path: Path
 ) -> None:
