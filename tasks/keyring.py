@@ -21,6 +21,8 @@ from tasks.vault import Unreadable, Vault
 MOST_SECRETS = 100
 #: Characters of a secret: fewer could not be masked without masking half of what a task says.
 LEAST, MOST = 4, 8192
+#: Characters of secrets that one attempt is given: a placeholder is short, and there may be tens of thousands of them.
+MOST_FILLED = 262_144
 _NAME = re.compile(confidential.NAME)
 
 
@@ -66,6 +68,7 @@ class Keyring:
         if not wanted:
             return kind.Spec.model_validate(claim.spec), Mask(), False
         values = self._values(self._owner_of(claim.run_id.rpartition(".")[0]) or "", wanted)
+        _check_size(claim.spec, kind, values)
         spec = {
             name: confidential.filled(value, values) if name in kind.secret_fields else value
             for name, value in claim.spec.items()
@@ -94,6 +97,13 @@ class Keyring:
             older = [previous.get_secret_value()] if previous else []
             self._vault = Vault([secret_key(self._settings), *older])
         return self._vault
+
+
+def _check_size(spec: Mapping[str, Any], kind: Kind, values: Mapping[str, str]) -> None:
+    added = sum(confidential.added(spec.get(name), values) for name in kind.secret_fields)
+    if added > MOST_FILLED:
+        text = f"Its secrets would come to {added} characters, each as often as it is named; at most {MOST_FILLED} may."
+        raise Locked(Failed(code="secret_unusable", message=text))
 
 
 def _validated(kind: Kind, spec: Mapping[str, Any]) -> Spec:

@@ -165,6 +165,37 @@ def test_one_that_is_missing_or_unusable_is_named(api: Api, done: Any, echo: Ser
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        http_body(method="POST", json=["{{secret:LONG}}" * 100]),
+        http_body(headers={f"X-{n}": "{{secret:LONG}}" for n in range(50)}),
+        code_body(
+            function_code="def f(*a, **k): return 1",
+            args=["{{secret:LONG}}"] * 30,
+            kwargs={"a": ["{{secret:LONG}}"] * 30},
+        ),
+    ],
+)
+def test_a_short_task_is_not_filled_up_to_a_huge_one(api: Api, done: Any, body: dict[str, Any]) -> None:
+    # A megabyte of placeholders made 700 megabytes of it, several times over, in the worker.
+    put(api, "LONG", "x" * 8192)
+    task = done(body)
+    assert task["error"]["code"] == "secret_unusable"
+    assert "at most 262144" in task["error"]["message"]
+
+
+def test_what_would_be_filled_in_is_counted_without_making_it() -> None:
+    secrets = {"A": "x" * 100, "B": "y"}
+    for value in (
+        "{{secret:A}}{{secret:A}}",
+        {"{{secret:A}}": ["{{secret:A}}", {"k": 1}]},
+        ["{{secret:A}}", "{{secret:A}}"],
+    ):
+        assert confidential.added(value, secrets) == 200
+    assert confidential.added(["{{secret:B}} plain", 7, None], secrets) == 1
+
+
+@pytest.mark.parametrize(
     ("body", "code"),
     [
         (http_body(api_url="https://example.com/{{secret:A}}"), "secret_not_here"),
