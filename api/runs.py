@@ -20,7 +20,10 @@ def blueprint(manager: TaskManager) -> Blueprint:
     @describe(
         Operation(
             summary="List the runs of a task",
-            description="Newest first. `total` is how many are kept; null with a filter.",
+            description=(
+                "Newest first. `total` is how many are kept; null with a filter. "
+                "A page of runs that hold much has fewer than `limit`: about 1 MiB, or one."
+            ),
             tag="runs",
             parameters=choices,
             answers={

@@ -599,3 +599,21 @@ def test_runs_are_filtered_by_status(store: Store) -> None:
     assert [run.due_at for run in store.runs(task.id, limit=10, status="queued")[0]] == [6, 5]
     assert store.runs(task.id, limit=10, below=10**11)[2] == 5
     assert store.runs(task.id, limit=10, below=1)[:2] == ([], None)
+
+
+def test_a_page_of_large_runs_is_cut_and_none_is_left_out(store: Store) -> None:
+    # A hundred results of a megabyte were one answer of 126 MB, and Redis answered nobody meanwhile.
+    task = submit(store, task_type="scheduled", next_run_at=1)
+    fire(store, task, fire=tuple(range(1, 7)), skip=(0,))
+    for number in range(6):
+        end(store, take(store), outcome={"result": "x" * (600_000 if number % 2 else 10)})
+    pages: list[list[int]] = []
+    below = None
+    while below or not pages:
+        runs, below, total = store.runs(task.id, limit=100, below=below)
+        assert total == 7
+        pages.append([run.number for run in runs])
+        assert sum(len(str(run.result)) for run in runs) < 1_100_000
+    assert [number for page in pages for number in page] == [7, 6, 5, 4, 3, 2, 1]
+    assert len(pages) == 3
+    assert len(store.runs(task.id, limit=100, status="succeeded")[0]) == 2
