@@ -17,7 +17,7 @@ from tasks.sandbox.death import Bounds, explain
 from tasks.sandbox.host import ReadyChild, SandboxUnavailable
 from tasks.sandbox.inputs import CODE, NAME, problem
 from tasks.sandbox.problems import not_found
-from tasks.sandbox.session import Heard, Session, Violation, parse_json, parse_result
+from tasks.sandbox.session import Heard, Session, Violation, parse_json, parse_result, parse_usage
 from tasks.sandbox.supply import Supply
 from tasks.sandbox.trace import told_failure
 from tasks.sandbox.wire import Budget
@@ -122,7 +122,7 @@ class Sandbox:
                 heard = session.ask(marshal.dumps(request), FINISHED)
                 if heard.kind is None or report.stop_reason is not None:
                     return _died(session, leash)
-                return _answered(heard, source, report)
+                return _answered(heard, source, report, budget.cpu_seconds)
         except Violation:
             return Failed(code="sandbox_violation", message="The code broke out of its protocol and was killed.")
         except SandboxUnavailable as error:
@@ -172,13 +172,10 @@ class Leash(NamedTuple):
     report: Report
 
 
-def _answered(heard: Heard, source: str, report: Report) -> Outcome:
+def _answered(heard: Heard, source: str, report: Report, cpu_seconds: int) -> Outcome:
     if heard.kind == wire.REFUSED:
         return Failed(code="sandbox_unavailable", message=_refusal(heard.payload), permanent=False)
-    if len(heard.payload) < wire.USAGE.size:
-        raise Violation
-    cpu, peak = wire.USAGE.unpack_from(heard.payload)
-    report.usage.update(cpu=round(cpu, 6), peak_memory=peak)
+    report.usage.update(parse_usage(heard.payload, cpu_seconds))
     data = heard.payload[wire.USAGE.size :]
     if heard.kind == wire.RESULT:
         return Done(value=parse_result(data))

@@ -15,6 +15,11 @@ from tasks.sandbox.host import ReadyChild
 from tasks.sandbox.values import MAX_DEPTH, MAX_VALUES
 
 CHUNK = 256 * 1024
+#: Seconds of processor time that a child may say it has used beyond its limit, at which the kernel sends a signal; a
+#: second later it kills.
+CPU_GRACE = 2.0
+#: Bytes that a child may say it has used: as many as a process can address (48 bits).
+MAX_PEAK = 1 << 48
 UTF8 = codecs.getincrementaldecoder("utf-8")
 STREAMS: dict[bytes, Stream] = {wire.STDOUT: "stdout", wire.STDERR: "stderr"}
 
@@ -138,12 +143,24 @@ class Session:
 def parse_json(data: bytes) -> Any:
     """JSON that a child wrote, within what the API can show. Raises Violation."""
     try:
-        value = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
+        # Not left to json, which guesses at UTF-16 and lets lone surrogates through in UTF-8.
+        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
         if b"\\ud" in data or b"\\uD" in data:  # an escape may hide a lone surrogate, which no child of ours writes
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise Violation from None
     return value
+
+
+def parse_usage(data: bytes, cpu_seconds: int) -> dict[str, Any]:
+    """What a child that may use `cpu_seconds` says at the head of its last word that it has used. Raises Violation."""
+    if len(data) < wire.USAGE.size:
+        raise Violation
+    cpu, peak = wire.USAGE.unpack_from(data)
+    # NaN is neither.
+    if not 0 <= cpu <= cpu_seconds + CPU_GRACE or peak > MAX_PEAK:
+        raise Violation
+    return {"cpu": round(cpu, 6), "peak_memory": peak}
 
 
 def parse_result(data: bytes) -> Any:

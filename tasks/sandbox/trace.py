@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from tasks.model import Failed
+from tasks.sandbox import failure
 from tasks.sandbox.session import Violation
 
 CODES = frozenset({"code_raised", "code_rejected", "memory_limit", "result_not_serializable", "result_too_large"})
@@ -13,8 +14,10 @@ LINKS = {
     "cause": "The above exception was the direct cause of the following exception:",
     "context": "During handling of the above exception, another exception occurred:",
 }
-MAX_FRAMES = 100
+MAX_FRAMES = 2 * failure.MAX_FRAMES
 MAX_LINE = 200
+#: Characters of a message: a child writes each half of a surrogate pair as six.
+MAX_MESSAGE = 6 * failure.MAX_MESSAGE
 #: Frames that a child may leave out: more than memory holds.
 MAX_LEFT_OUT = 10_000_000
 
@@ -26,7 +29,7 @@ def told_failure(told: Any, source: str) -> Failed:
         lines = re.split(r"\r\n|\r|\n", source)
         first = told[0]
         code, message = first["code"], first["message"]
-        if code not in CODES or not isinstance(message, str):
+        if code not in CODES or len(told) > failure.MAX_CHAIN:
             raise Violation
         for each in told:
             _check(each, len(lines))
@@ -41,8 +44,10 @@ def told_failure(told: Any, source: str) -> Failed:
 
 
 def _check(told: Any, lines: int) -> None:
-    """Raises Violation where a frame is none of this source's."""
-    left_out, frames = told["left_out"], told["frames"]
+    """Raises Violation where a frame is none of this source's, or the whole is more than a child of ours tells."""
+    left_out, frames, message = told["left_out"], told["frames"], told["message"]
+    if not isinstance(message, str) or len(message) > MAX_MESSAGE:
+        raise Violation
     if type(left_out) is not int or not 0 <= left_out <= MAX_LEFT_OUT or len(frames) > MAX_FRAMES:
         raise Violation
     for number, name in frames:
@@ -70,4 +75,4 @@ def _one(told: dict[str, Any], lines: list[str]) -> str:
         parts.append(f'  File "<task>", line {number}, in {name}')
         if 0 < number <= len(lines) and lines[number - 1].strip():
             parts.append(f"    {lines[number - 1].strip()[:MAX_LINE]}")
-    return "\n".join([*parts, str(told["message"])])
+    return "\n".join([*parts, told["message"]])

@@ -50,6 +50,17 @@ def forged(sandbox: Sandbox, data: str, after: str = "os._exit(0)") -> Failed:
         "frame(b'R', USAGE + b'-Infinity')",
         "frame(b'R', USAGE + b'\"\\\\ud800\"')",
         "frame(b'R', USAGE + b'\"\\xff\"')",
+        # What json takes of bytes and no store does: half a surrogate pair as it stands, and other encodings.
+        "frame(b'R', USAGE + b'\"\\xed\\xa0\\x80\"')",
+        "frame(b'R', USAGE + json.dumps(chr(0xd800)).encode('utf-16'))",
+        "frame(b'R', USAGE + json.dumps(chr(0xd800)).encode('utf-32-be'))",
+        "frame(b'R', USAGE + b'\\xef\\xbb\\xbf1')",
+        # What it has used, which goes into the record of the run.
+        "frame(b'R', struct.pack('<dQ', float('nan'), 1) + b'1')",
+        "frame(b'R', struct.pack('<dQ', float('inf'), 1) + b'1')",
+        "frame(b'R', struct.pack('<dQ', -1e308, 1) + b'1')",
+        "frame(b'X', struct.pack('<dQ', 1e9, 1) + b'[]')",
+        "frame(b'R', struct.pack('<dQ', 1.0, 2**64 - 1) + b'1')",
         "frame(b'R', USAGE + b'[' * 9_000)",
         "frame(b'R', USAGE + b'1' * 9_000)",
         "frame(b'R', USAGE + b'x' * 20_000)",
@@ -63,6 +74,26 @@ def forged(sandbox: Sandbox, data: str, after: str = "os._exit(0)") -> Failed:
 )
 def test_a_frame_that_no_child_of_ours_writes_is_a_violation(plain: Sandbox, data: str) -> None:
     assert forged(plain, data).code == "sandbox_violation"
+
+
+TOLD = "dict(code='code_raised', message='x', frames=[[3, 'a']], left_out=0, link='cause')"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        f"[{TOLD}] * 4",
+        f"[{TOLD} | dict(frames=[[3, 'a']] * 41)]",
+        f"[{TOLD} | dict(message='x' * 12_001)]",
+        f"[{TOLD}, {TOLD} | dict(message='x' * 12_001)]",
+        f"[{TOLD}, {TOLD} | dict(message=[[[]]])]",
+        f"[{TOLD}, {TOLD} | dict(message=chr(0xd800))]",
+        f"[{TOLD} | dict(link=[]), {TOLD}]",
+    ],
+)
+def test_a_failure_is_told_no_longer_than_a_child_of_ours_would(plain: Sandbox, told: str) -> None:
+    # 200 links of 100 frames, 250 KiB of them, would make a traceback of megabytes.
+    assert forged(plain, f"frame(b'X', USAGE + json.dumps({told}).encode())").code == "sandbox_violation"
 
 
 def test_a_frame_that_never_ends_is_waited_for_until_the_deadline(plain: Sandbox) -> None:
