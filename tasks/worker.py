@@ -159,7 +159,7 @@ class Worker:
             # Nothing is left to interrupt, however long Redis takes to hear of it.
             self._works[claim.id] = replace(work, deadline=math.inf)
         try:
-            recorded, following = self._record(claim, outcome, report)
+            recorded, following = self._record_something(claim, outcome, report)
         finally:
             self._works.pop(claim.id, None)
             self._claims.forget(claim)
@@ -183,6 +183,14 @@ class Worker:
                 self._claims.know(claim)
                 return claim
             return None
+
+    def _record_something(self, claim: Claim, outcome: Outcome, report: Report) -> tuple[bool, Claim | None]:
+        """Write the outcome, or that there is one that cannot be written: the slot must come back either way."""
+        try:
+            return self._record(claim, outcome, report)
+        except ValueError:  # NaN or half a surrogate pair: no kind may say it, but a run must not stay open for it
+            log.exception("task run %s has an outcome that cannot be stored", claim.run_id)
+            return self._record(claim, BROKEN, Report(0))
 
     def _record(self, claim: Claim, outcome: Outcome, report: Report) -> tuple[bool, Claim | None]:
         """Write the outcome, for as long as Redis takes to come back; the run's lease decides whether it counts."""

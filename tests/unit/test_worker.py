@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import StoreUnavailable
-from tasks.model import Retry, Run, Status
+from tasks.model import Done, Retry, Run, Status
 from tasks.store import Pulse, Store
 from tasks.worker import STUCK, Worker
 from tests.kinds import DeafKind, EchoKind, OnceKind, eventually
@@ -172,6 +172,22 @@ def test_a_kind_that_breaks_is_our_fault_and_ends_only_its_run(bench: Bench, cap
     assert "a fault of the kind" not in str(run.error)
     assert "a fault of the kind" in caplog.text
     assert bench.status(following) is S.SUCCEEDED
+
+
+@pytest.mark.parametrize("value", ["\ud800", float("nan")])
+def test_an_outcome_that_cannot_be_stored_ends_its_run_and_takes_no_slot(
+    make: Make, value: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = make(max_concurrent_tasks=1)
+    first = bench.task()
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.echo, "run", lambda *_: Done(value=value))
+        bench.worker.hear(first)
+    second = bench.task()
+    bench.worker.hear(second)
+    assert (bench.run(first).status, (bench.run(first).error or {})["code"]) == (S.FAILED, "internal_error")
+    assert "cannot be stored" in caplog.text
+    assert bench.status(second) is S.SUCCEEDED
 
 
 def test_a_stored_spec_that_its_kind_no_longer_takes_is_our_fault_too(bench: Bench) -> None:
