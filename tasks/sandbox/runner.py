@@ -65,6 +65,8 @@ class Runner(Child):
         output.stdout.room = output.stderr.room = max_output + 1
         try:
             exec(marshal.loads(code), space)
+            if name not in space:  # it stands at top level, but in a branch that was not taken
+                raise NameError(f"the code has defined no function {name} when it is called")
             data = encode(space[name](*args, **kwargs), max_result)
         except BaseException as error:  # noqa: BLE001 - whatever the user raised, SystemExit too, is told
             told = report(self._told(error))

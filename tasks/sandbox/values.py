@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 64
 MAX_VALUES = 200_000
+#: Characters of the path to a value that is not JSON; past them the outer steps are left out.
+MAX_PATH = 200
 
 ADVICE = {
     "bytes": "decode it, or use .hex()",
@@ -30,6 +32,7 @@ ADVICE = {
 class Encoder(json.JSONEncoder):
     """With methods of its own: user code may write to the class that it finds in `json`."""
 
+    item_separator, key_separator = ",", ":"
     default = json.JSONEncoder.default
     encode = json.JSONEncoder.encode
     iterencode = json.JSONEncoder.iterencode
@@ -37,7 +40,8 @@ class Encoder(json.JSONEncoder):
 
 #: Kinds that are JSON as they are.
 EASY = frozenset({str, int, bool, type(None)})
-_REPORT = Encoder()
+#: In UTF-8 and not in escapes, of which the longest name takes three times the bytes.
+_REPORT = Encoder(ensure_ascii=False)
 # What JSONEncoder.encode makes anew each time: neither ASCII alone, nor NaN, nor a search for cycles.
 _write_result = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
     None, Encoder().default, json.encoder.encode_basestring, None, ":", ",", False, False, False
@@ -54,8 +58,8 @@ class NotSerializable(Exception):
 
     def inside(self, step: str) -> NotSerializable:
         """The same, one level further out."""
-        if len(self.path) < 200:
-            self.path = step + self.path
+        if len(self.path) < MAX_PATH:
+            self.path = step[:MAX_PATH] + self.path
         return self
 
 
@@ -170,7 +174,7 @@ def _scalar(value: Any, kind: type) -> Any:
 
 def report(told: Any) -> bytes:
     """Plain data of ours as JSON."""
-    return _REPORT.encode(told).encode()
+    return _REPORT.encode(told).encode("utf-8", "backslashreplace")
 
 
 def encode(value: Any, max_bytes: int) -> bytes:

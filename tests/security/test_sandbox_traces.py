@@ -275,3 +275,35 @@ def test_a_deep_recursion_is_told_in_short(plain: Sandbox) -> None:
     assert failure.traceback is not None
     assert "more frames" in failure.traceback
     assert failure.traceback.count("\n") < 100
+
+
+def test_a_failure_is_told_however_long_its_path_and_its_names(plain: Sandbox) -> None:
+    verdict = attempt(plain, "def f():\n    return [{'a' * 300_000: {'b': object()}}]")
+    assert verdict.code == "result_not_serializable"
+    assert len(verdict.failure.message) < 1000
+    # The longest names there are, in twice as many bytes as UTF-8 needs, in every frame and message that is told.
+    name = "\U00010400" * 210
+    raising = f"def {name}(n):\n    if n: return {name}(n - 1)\n    raise ValueError('\U00010400' * 3000)\n"
+    trying = f"def f():\n    try:\n        try: {name}(50)\n        except ValueError: {name}(50)\n    except ValueError: {name}(50)\n"
+    verdict = attempt(plain, raising + trying)
+    assert (verdict.code, verdict.failure.line) == ("code_raised", 3)
+    assert verdict.failure.traceback.count("more frames") == 3  # type: ignore[union-attr]
+
+
+def test_a_failure_is_told_whatever_the_code_has_made_of_the_encoder(plain: Sandbox) -> None:
+    verdict = attempt(
+        plain,
+        """
+        import json
+        def f():
+            json.JSONEncoder.item_separator, json.JSONEncoder.key_separator = "; ", "= "
+            raise ValueError("honest")
+        """,
+    )
+    assert (verdict.code, verdict.failure.message) == ("code_raised", "ValueError: honest")
+
+
+def test_a_function_whose_definition_was_left_out_is_told_so(plain: Sandbox) -> None:
+    verdict = attempt(plain, "if not __debug__:\n    def f(): return 1")
+    assert verdict.code == "code_raised"
+    assert verdict.failure.message == "NameError: the code has defined no function f when it is called"
