@@ -227,9 +227,10 @@ class Policy(RestrictingNodeTransformer):
 
     def _check_match_args(self, node: ast.ClassDef) -> None:
         """`__match_args__` names attributes that patterns read in C: it must be written out and harmless."""
-        for statement in ast.walk(ast.Module(body=node.body, type_ignores=[])):
-            if isinstance(statement, ast.Name) and statement.id == "__match_args__" and not _is_plain_match_args(node):
-                self.refuse(statement, "not_allowed", "Write __match_args__ as a tuple of ordinary attribute names.")
+        mentions = [each for each in ast.walk(node) if isinstance(each, ast.Name) and each.id == "__match_args__"]
+        if mentions and not _is_plain_match_args(node, len(mentions)):
+            for each in mentions:
+                self.refuse(each, "not_allowed", "Write __match_args__ as a tuple of ordinary attribute names.")
 
     # --- Patterns
 
@@ -334,14 +335,13 @@ def _is_for_scripts(test: ast.expr) -> bool:
     return named and isinstance(right, ast.Constant) and right.value == "__main__"
 
 
-def _is_plain_match_args(node: ast.ClassDef) -> bool:
+def _is_plain_match_args(node: ast.ClassDef, mentions: int) -> bool:
     for statement in node.body:
         if not isinstance(statement, ast.Assign) or not isinstance(statement.value, ast.Tuple):
             continue
         names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
         if names == ["__match_args__"]:
             parts = [part.value if isinstance(part, ast.Constant) else None for part in statement.value.elts]
-            mentions = sum(isinstance(each, ast.Name) and each.id == "__match_args__" for each in ast.walk(node))
             return mentions == 1 and all(isinstance(part, str) and access(part) is Access.NATIVE for part in parts)
     return False
 
