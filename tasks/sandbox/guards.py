@@ -34,6 +34,8 @@ OPAQUE = (
     types.WrapperDescriptorType,
     types.GetSetDescriptorType,
     types.MemberDescriptorType,
+    # Hands every attribute on that it does not have.
+    types.GenericAlias,
 )
 
 #: Descriptors that bind what user code wrote; those of C types read the interpreter's own fields.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+#: Py_TPFLAGS_HEAPTYPE: made at run time.
+HEAP_TYPE = 1 << 9
 #: What `functools.wraps` copies; the values are strings.
 COPIED = ("__module__", "__name__", "__qualname__", "__doc__")
 
@@ -65,7 +67,7 @@ def _safe_to_match(cls: type) -> type:
 def build_class(body: Callable[[], Any], name: str, /, *bases: Any, **keywords: Any) -> Any:
     """What a class statement does; `class P(NamedTuple)` becomes a named tuple."""
     if not any(base is NAMED_TUPLE for base in bases):
-        return _without_reserved_slots(builtins.__build_class__(body, name, *bases, **keywords))
+        return checked_class(builtins.__build_class__(body, name, *bases, **keywords))
     written = vars(builtins.__build_class__(body, name))
     fields = list(written.get("__annotations__", ()))
     base = namedtuple(name, fields, defaults=[written[field] for field in fields if field in written])
@@ -73,13 +75,42 @@ def build_class(body: Callable[[], Any], name: str, /, *bases: Any, **keywords: 
     return type(name, (base,), own | {"__slots__": ()})
 
 
-def _without_reserved_slots(made: Any) -> Any:
-    """Raises TypeError where `__slots__` made an attribute of a name that belongs to Python."""
+def checked_class(made: Any) -> Any:
+    """A class whose names of attributes are such as the guard would let through, for C code and `copy` read them too.
+
+    Raises TypeError where they are not.
+    """
     if isinstance(made, type):
-        for name, value in type.__getattribute__(made, "__dict__").items():
-            if isinstance(value, types.MemberDescriptorType) and not may_write(name):
+        own = type.__getattribute__(made, "__dict__")
+        slots = [name for name, value in own.items() if isinstance(value, types.MemberDescriptorType)]
+        for name in slots:
+            if not may_write(name):
                 raise TypeError(f"__slots__ cannot name {name!r} here")
+        if "__slots__" in own:
+            type.__setattr__(made, "__slots__", _for_good(own["__slots__"], slots))
+        check_fields(made, getattr(made, "__dataclass_fields__", ()))
     return made
+
+
+def _for_good(slots: Any, made: list[str]) -> Any:
+    """`__slots__` as it was read: `copy` looks at it again, when a list may have got other names."""
+    if type(slots) is str:
+        return slots
+    if isinstance(slots, (tuple, list, dict)):
+        return tuple(str.__str__(name) for name in slots)
+    return tuple(made)
+
+
+#: Classes some of whose attributes only the guard may read: `format` and `obj`.
+GUARDED_BASES = (str, AttributeError)
+
+
+def check_fields(cls: type, names: Iterable[str]) -> None:
+    """Raises TypeError where `dataclasses` would read one of these fields of `cls` past the guard."""
+    if issubclass(cls, GUARDED_BASES):
+        for name in names:
+            if access(name) is not Access.NATIVE:
+                raise TypeError(f"a field cannot be named {name!r} in this class")
 
 
 class CachedProperty:
@@ -238,12 +269,26 @@ def _dataclasses() -> dict[str, Any]:
     lock(dataclasses.Field)
 
     def dataclass(cls: type | None = None, /, **options: Any) -> Any:
-        if cls is not None:
-            return _safe_to_match(dataclasses.dataclass(cls))
         decorate = dataclasses.dataclass(**options)
-        return lambda given: _safe_to_match(decorate(given))
+
+        def decorated(given: type) -> type:
+            _check_before_dataclass(given)
+            return _safe_to_match(decorate(given))
+
+        return decorated if cls is None else decorated(cls)
 
     return {"dataclass": dataclass}
+
+
+def _check_before_dataclass(cls: Any) -> None:
+    """Raises TypeError where making a data class of `cls` would read or evaluate what its author may not."""
+    if not isinstance(cls, type):
+        raise TypeError("a data class is made of a class")
+    check_fields(cls, vars(cls).get("__annotations__", ()))
+    for base in cls.__mro__[:-1]:
+        # inspect.signature evaluates the names that such a docstring gives as defaults, in all modules there are.
+        if base.__flags__ & HEAP_TYPE and type.__dict__["__text_signature__"].__get__(base):
+            raise TypeError(f"the docstring of {base.__name__} looks like a C function's signature; write it otherwise")
 
 
 def _is_field(name: str) -> bool:
@@ -264,7 +309,7 @@ def _enum() -> dict[str, Any]:
             if is_reserved(name) or name.startswith("__"):
                 raise ValueError(f"a member cannot be named {name!r}")
         given = [str.__str__(each) if isinstance(each, str) else (str.__str__(each[0]), each[1]) for each in members]
-        return create(cls, _identifier(class_name, "the type name"), given, **keywords)
+        return checked_class(create(cls, _identifier(class_name, "the type name"), given, **keywords))
 
     enum.EnumType._create_ = checked  # type: ignore[attr-defined]
     return {}
