@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from config.settings import Settings
 from tasks.errors import FieldProblem
 from tasks.http_call import HttpCaller, HttpRequest
+from tasks.http_request import authorization
 from tasks.model import Failed, Limits, Outcome
 from tasks.report import Report
 from tasks.sandbox import Sandbox, check_arguments
@@ -46,6 +47,10 @@ class Kind:
 
     def secret_problems(self, spec: Any) -> Sequence[FieldProblem]:  # noqa: ARG002 - for the kinds to use
         """What is wrong with a spec once its secrets are filled in, without asking anybody for it."""
+        return ()
+
+    def secret_texts(self, spec: Any) -> Sequence[str]:  # noqa: ARG002 - for the kinds to use
+        """What the kind makes of a spec's secrets that is as secret as they are."""
         return ()
 
     def run(self, spec: Any, limits: Limits, report: Report) -> Outcome:
@@ -253,6 +258,12 @@ class HttpKind(Kind):
     def secret_problems(self, spec: HttpSpec) -> Sequence[FieldProblem]:
         """What is wrong with the headers and the body."""
         return self._caller.problems(_request(spec))
+
+    def secret_texts(self, spec: HttpSpec) -> Sequence[str]:
+        """The credentials of basic authentication in Base64."""
+        if spec.auth is None or spec.auth.type != "basic":
+            return ()
+        return (authorization(spec.auth.model_dump()).partition(" ")[2],)
 
     def _is_refused(self, spec: HttpSpec) -> bool:
         return not spec.verify_tls and not self._unverified_is_allowed

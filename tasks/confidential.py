@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from tasks.errors import FieldProblem
 from tasks.model import Failed, Outcome
@@ -54,11 +56,29 @@ def problems(spec: Mapping[str, Any], allowed: Collection[str]) -> Iterator[Fiel
                 break
 
 
+def misplaced(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
+    """Placeholders in texts that are shown, or sent, as they are; `fields` by the pointers to them."""
+    for pointer, value in fields.items():
+        if any(PLACEHOLDER.search(text) for text in _texts(value)):
+            message = "no secret is filled in here: this would be shown, or sent, as it stands."
+            yield FieldProblem(pointer=pointer, code="secret_not_here", message=message)
+
+
+def _shapes(value: str) -> Iterator[str]:
+    """A value as it stands, and as what is sent has it: in a form, in a URL, in JSON."""
+    yield value
+    yield quote_plus(value)
+    yield quote(value, safe="")
+    for escaped in (True, False):
+        yield json.dumps(value, ensure_ascii=escaped)[1:-1]
+
+
 class Mask:
-    """Hides the values of secrets wherever they stand as they are."""
+    """Hides the values of secrets, also in the shapes in which what is sent has them."""
 
     def __init__(self, values: Collection[str] = ()) -> None:
-        longest_first = sorted({value for value in values if value}, key=len, reverse=True)
+        shapes = {shape for value in values if value for shape in _shapes(value)}
+        longest_first = sorted(shapes, key=len, reverse=True)
         self._found = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def text(self, text: str) -> str:

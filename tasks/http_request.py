@@ -147,7 +147,7 @@ def first_hop(request: HttpRequest, idempotency_key: str | None) -> Hop:
         body = _urlencoded(request.form).encode()
         headers["Content-Type"] = "application/x-www-form-urlencoded"
     if request.auth is not None:
-        headers["Authorization"] = _authorization(request.auth)
+        headers["Authorization"] = authorization(request.auth)
     if idempotency_key is not None:
         headers["Idempotency-Key"] = idempotency_key
     given = {name.lower() for name in request.headers}
@@ -168,7 +168,8 @@ def _urlencoded(fields: Mapping[str, Any]) -> str:
     return urlencode([(name, _as_text(one)) for name, value in fields.items() for one in _each(value)])
 
 
-def _authorization(auth: Mapping[str, str | None]) -> str:
+def authorization(auth: Mapping[str, str | None]) -> str:
+    """The value of the header Authorization for an `auth` that has no problems."""
     if auth["type"] == "bearer":
         return f"Bearer {auth['token']}"
     return "Basic " + base64.b64encode(f"{auth['username']}:{auth['password']}".encode()).decode()

@@ -73,7 +73,8 @@ class Keyring:
             name: confidential.filled(value, values) if name in kind.secret_fields else value
             for name, value in claim.spec.items()
         }
-        return _validated(kind, spec), Mask(values.values()), True
+        valid = _validated(kind, spec)
+        return valid, Mask([*values.values(), *kind.secret_texts(valid)]), True
 
     def _values(self, owner: str, wanted: Collection[str]) -> dict[str, str]:
         sealed = self._secrets.read(owner, sorted(wanted))

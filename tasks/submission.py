@@ -152,7 +152,7 @@ class Parser:
         spec = self._spec(kind, body, problems) if kind else None
         usable = submission or without_bad(Submission, fields, problems, name="unnamed")
         timing = self._timing(usable, body, now, problems) if usable else {}
-        problems.extend([*self._timeout(usable), *self._callback(usable)] if usable else ())
+        problems.extend([*self._timeout(usable), *self._callback(usable), *_misplaced(usable)] if usable else ())
         if problems or submission is None or kind is None or spec is None:
             raise InvalidTask(problems)
         return self._accept(submission, kind, spec, timing, now, task_id or identifier.new_id())
@@ -245,6 +245,12 @@ class Parser:
             next_run_at=due,
         )
         return Accepted(task=task, delay=delay)
+
+
+def _misplaced(submission: Submission) -> Iterator[FieldProblem]:
+    """Secrets where none is filled in, in the fields that every task has."""
+    callback = {} if submission.callback is None else {"/callback/url": submission.callback.url}
+    return confidential.misplaced({"/name": submission.name, "/tags": submission.tags, **callback})
 
 
 def not_an_object() -> InvalidTask:

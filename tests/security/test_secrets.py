@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -142,6 +145,26 @@ def test_a_call_sends_it_and_shows_none_of_it(api: Api, store: Store, done: Any,
     assert "plain-secret-value" not in f"{everything(store)}{task}"
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"form": {"a": "{{secret:TOKEN}}"}},
+        {"json": {"a": "{{secret:TOKEN}}"}},
+        {"body": "{{secret:TOKEN}}"},
+        {"auth": {"type": "basic", "username": "olga", "password": "{{secret:TOKEN}}"}},
+    ],
+)
+def test_what_is_made_of_it_for_the_wire_is_masked_too(
+    api: Api, done: Any, echo: Server, store: Store, sent: dict[str, Any]
+) -> None:
+    value = 'a "b" & Wörter/='
+    put(api, value=value)
+    task = done(http_body(api_url=echo.url(), method="POST", **sent))
+    assert MASK in task["result"]["body"]
+    for shape in (value, quote_plus(value), json.dumps(value)[1:-1], b64encode(f"olga:{value}".encode()).decode()):
+        assert shape not in f"{everything(store)}{task['result']['body']}"
+
+
 def test_a_redirect_takes_it_to_no_other_host(api: Api, done: Any, echo: Server) -> None:
     put(api, value="plain-secret-value")
     with Server(lambda _seen, _connection: answer("mine now")) as other:
@@ -204,6 +227,9 @@ def test_what_would_be_filled_in_is_counted_without_making_it() -> None:
         (code_body(args=["{{ secret:A }}"]), "bad_secret"),
         (code_body(args=["{{secret:A-B}}"]), "bad_secret"),
         (http_body(headers={"A": "{{secrets.A}}"}), "bad_secret"),
+        (code_body(name="with {{secret:A}}"), "secret_not_here"),
+        (code_body(tags=["a", "{{secret:A}}"]), "secret_not_here"),
+        (code_body(callback={"url": "https://example.com/?key={{secret:A}}"}), "secret_not_here"),
     ],
 )
 def test_a_placeholder_that_would_stay_one_is_refused(api: Api, body: dict[str, Any], code: str) -> None:
