@@ -61,7 +61,7 @@ def blueprint(manager: TaskManager, seats: Seats) -> Blueprint:
         name = identity.current().name
         seats.take(name)
         try:
-            follower = manager.follow(task_id, start, leaving=seats.leaving)
+            follower = manager.follow(task_id, start, leaving=identity.until_gone(seats.leaving))
         except BaseException:
             seats.give(name)
             raise

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from flask import Flask, g, request
 
 from access.keys import ApiKeys
 from api.tokens import Tokens
-from tasks.errors import NotAllowed
+from tasks.errors import NotAllowed, StoreUnavailable
 from tasks.principal import ANONYMOUS, Principal
+
+#: Seconds after which it is asked again who follows or waits for a task.
+AGAIN = 1.0
 
 #: What is answered to everybody, by endpoint or blueprint. Everything else wants somebody.
 OPEN = frozenset({"health", "openapi", "root", "auth.login", "auth.refresh"})
@@ -25,6 +31,29 @@ def current() -> Principal:
 def is_open() -> bool:
     """Whether this request is answered to everybody."""
     return request.endpoint in OPEN or request.blueprint in OPEN
+
+
+def until_gone(leaving: Callable[[], bool]) -> Callable[[], bool]:
+    """Whether `leaving`, or whoever asks in this request is not let in any more as the one that he was.
+
+    For answers that go on after their request was judged; it need not be called in the request.
+    """
+    who, ask = current(), g.get("ask_again")
+    asked, gone = time.monotonic(), False
+
+    def over() -> bool:
+        nonlocal asked, gone
+        if ask is not None and not gone and time.monotonic() - asked >= AGAIN:
+            asked = time.monotonic()
+            try:
+                gone = ask() != who
+            except NotAllowed:
+                gone = True
+            except StoreUnavailable:
+                pass  # nothing can be told meanwhile
+        return gone or leaving()
+
+    return over
 
 
 class Gate:
@@ -49,9 +78,10 @@ class Gate:
                 raise NotAllowed(HOW, code="token_required")
             g.principal = ANONYMOUS
         elif sent.startswith("tms_"):
-            g.principal = self._keys.check(sent)
+            g.principal, g.ask_again = self._keys.check(sent), lambda: self._keys.check(sent)
         else:
-            g.principal = self._tokens.who(sent)
+            who = g.principal = self._tokens.who(sent)
+            g.ask_again = lambda: self._tokens.again(who)
 
 
 def credential() -> str | None:

@@ -56,10 +56,20 @@ class Tokens:
     def who(self, token: str) -> Principal:
         """Who sends this access token. Raises NotAllowed (`token_invalid`)."""
         told = self._read(token, "access")
-        found = self._accounts.session(str(told[SESSION]))
-        if found is None or found[0] != told["sub"]:
+        return self._of_session(str(told[SESSION]), told["sub"])
+
+    def again(self, who: Principal) -> Principal:
+        """Who came with a token, as he is now: an answer that has begun may outlast the token, but not the session.
+
+        Raises NotAllowed (`token_invalid`).
+        """
+        return self._of_session(who.session or "", who.name)
+
+    def _of_session(self, session: str, user: str) -> Principal:
+        found = self._accounts.session(session)
+        if found is None or found[0] != user:
             raise _refused("This token's session has ended; log in again.")
-        return of_user(found[0], found[1], session=str(told[SESSION]))
+        return of_user(found[0], found[1], session=session)
 
     def refresh(self, token: str) -> tuple[str, dict[str, Any]]:
         """Whose refresh token it is, and the next pair. It is good once: a second time ends its session.

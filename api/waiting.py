@@ -56,7 +56,7 @@ def until_ended(manager: TaskManager, seats: Seats, task: Task) -> tuple[Task, s
     try:
         # It is stored, whatever becomes of the wait.
         with contextlib.suppress(StoreUnavailable):
-            task = manager.await_end(task, seconds, leaving=seats.leaving)
+            task = manager.await_end(task, seconds, leaving=identity.until_gone(seats.leaving))
     finally:
         seats.give(name)
     return task, f"wait={seconds}"
