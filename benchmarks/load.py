@@ -7,7 +7,7 @@ import json
 import time
 from dataclasses import dataclass, field
 
-POLL = 0.005
+POLL = 0.001
 #: Seconds after which a measure gives up.
 GIVE_UP = 180.0
 

@@ -114,7 +114,7 @@ MEASURES = {
         more_is_better=True, round=_http, count=5000, contenders=ALL, goals={"diy": 2.0},
     ),
     "latency": Measure(
-        title="POST to end seen, 1 connection, asked every 5 ms",
+        title="POST to end seen, 1 connection, asked every ms",
         more_is_better=False, round=_latency, count=300, contenders=ALL, goals={"diy": 0.7},
     ),
     "memory": Measure(
