@@ -7,12 +7,13 @@ import logging
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
 from celery import Celery, signals
 from celery.apps.worker import Worker as CeleryWorker
+from celery.worker import strategy
 from celery.worker.consumer import Consumer
 from kombu import serialization
 from kombu.entity import Queue
@@ -39,15 +40,29 @@ PRIORITIES = {Priority.HIGH: 0, Priority.NORMAL: 6}
 PATIENCE = 5.0
 #: Seconds between two tries to consume bells.
 RETRY_EVERY = 1.0
+#: Seconds for which a worker gathers what it tells Flower of bells. Each message costs as much as all of a bell.
+TELL_EVERY = 0.5
 
 
 class PatientConsumer(Consumer):  # type: ignore[misc]  # celery has no types
-    """Celery's consumer, which does not try again at once where Redis answers but cannot serve (a replica)."""
+    """Celery's consumer, which takes its time where nobody waits for it."""
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """Say so, and wait a moment."""
+        """Say so, and do not try again at once: Redis may answer and yet be unable to serve (a replica)."""
         super().on_connection_error_before_connected(exc)
         time.sleep(RETRY_EVERY)
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Tell of bells now and then."""
+        super().register_with_event_loop(hub)
+        hub.call_repeatedly(TELL_EVERY, self._tell)
+
+    def _tell(self) -> None:
+        if self.event_dispatcher:
+            self.event_dispatcher.flush()
+
+    def on_send_event_buffered(self) -> None:
+        """Leave it to the next time; Celery's own would tell before the bell is heard."""
 
 
 class LoneWorker(CeleryWorker):  # type: ignore[misc]  # celery has no types
@@ -178,7 +193,8 @@ def build(settings: Settings, *, patience: float = PATIENCE) -> TaskApp:
         task_publish_retry=False,
         task_acks_late=False,
         task_default_queue=QUEUE,
-        task_queues=[Queue(QUEUE)],  # type: ignore[no-untyped-call]
+        # A bell that was taken and not heard is rung again, so there is no need for kombu to keep account of it.
+        task_queues=[Queue(QUEUE, no_ack=True)],  # type: ignore[no-untyped-call]
         task_create_missing_queues=False,
         task_serializer="json",
         accept_content=["json"],
@@ -194,7 +210,7 @@ def build(settings: Settings, *, patience: float = PATIENCE) -> TaskApp:
         enable_utc=True,
         timezone="UTC",
     )
-    app.task(execute, name=EXECUTE, bind=True, ignore_result=True)
+    app.task(execute, name=EXECUTE, bind=True, ignore_result=True, Strategy=staticmethod(take_bell))
     return app
 
 
@@ -217,6 +233,20 @@ def _sentinel_options(settings: Settings, patience: float) -> dict[str, Any]:
         **({"password": password.get_secret_value()} if password else {}),
     }
     return {"master_name": settings.redis_sentinel_master, "sentinel_kwargs": asked}
+
+
+def take_bell(task: Any, app: Celery, consumer: Consumer, **options: Any) -> Callable[..., Any]:
+    """Celery's own way from a message to a thread, without acknowledging what nobody keeps account of."""
+    take = strategy.default(task, app, consumer, **options)
+
+    def taken(message: Any, body: Any, _ack: Any, reject: Any, callbacks: Any, **more: Any) -> None:
+        take(message, body, _acknowledge_nothing, reject, callbacks, **more)
+
+    return taken
+
+
+def _acknowledge_nothing(*_: Any) -> None:
+    pass
 
 
 def execute(self: Any, run_id: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -161,3 +162,40 @@ def test_a_bell_that_redis_does_not_take_is_only_a_warning(server: Service, capl
     server.kill("redis")
     app.bell.ring([RUNS[0]])
     assert "bell not rung" in caplog.text
+
+
+def test_a_worker_acknowledges_nothing_and_tells_of_every_bell(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    told: list[dict[str, Any]] = []
+    try:
+        service.start("redis", "api", "worker")
+        client = redis.Redis(port=service.redis_port, decode_responses=True)
+        app = app_of(service)
+        with app.connection_for_read() as connection:
+            receiver = app.events.Receiver(connection, handlers={"*": told.append})
+            listening = threading.Thread(target=receiver.capture, kwargs={"wakeup": False})
+            listening.start()
+            wait_for("a heartbeat", lambda: told)
+            transactions = calls(client, "multi")
+            tasks = [service.code("def f(n):\n    return n", number)["id"] for number in range(8)]
+            for task_id in tasks:
+                service.finished(task_id)
+            assert calls(client, "multi") - transactions < len(tasks)  # some are kombu's own, now and then
+            for kind in ("task-received", "task-started", "task-succeeded"):
+                wait_for(kind, lambda kind=kind: told_of(told, kind) >= {f"{tasks[0]}.1"})
+            receiver.should_stop = True
+            listening.join(10)
+        assert not [key for key in client.keys("*unacked*") if client.type(key) != "string"]
+        client.close()
+    finally:
+        service.stop()
+
+
+def calls(client: redis.Redis, command: str) -> int:
+    """How often Redis has been given a command."""
+    return int(client.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+
+def told_of(told: list[dict[str, Any]], kind: str) -> set[str]:
+    """Deliveries of which there was an event of that kind."""
+    return {event["uuid"] for event in told if event["type"] == kind}
