@@ -1,5 +1,5 @@
 """The tests of this folder break a whole service; they start it as the integration tests do."""
 
-from tests.integration.conftest import own_service, service, sink
+from tests.integration.conftest import service, sink
 
-__all__ = ["own_service", "service", "sink"]
+__all__ = ["service", "sink"]
