@@ -81,7 +81,7 @@ class Worker:
         self._output = LiveOutput(store.live, self.name, lambda: [work.tail for work in self._works.copy().values()])
         self._draining = threading.Event()
         self._closed = threading.Event()
-        self._signing = threading.Lock()
+        self._signing, self._closing = threading.Lock(), threading.Lock()
         self._grace_ends = float("inf")
         self._started_at = moment.now()
         self._pulse_thread: threading.Thread | None = None
@@ -363,10 +363,16 @@ class Worker:
         self.drain()
 
     def close(self) -> None:
-        """Stop the heartbeat, take this worker off the list, and end the kinds' processes."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
+        """Stop the heartbeat, take this worker off the list, and end the kinds' processes.
+
+        Whoever comes second returns when that is done: the process ends then, and with it the first one's thread.
+        """
+        with self._closing:
+            if not self._closed.is_set():
+                self._closed.set()
+                self._close()
+
+    def _close(self) -> None:
         self._deliverer.close()
         self._output.close()
         try:
