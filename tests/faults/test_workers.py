@@ -70,7 +70,9 @@ def test_a_poison_task_ends_lost_after_its_attempts_and_the_others_are_done(serv
     for turn, poison in enumerate(([code, call, again], [code, again], [code])):
         for task_id in poison:
             service.running(task_id)
-        wait_for("the calls", lambda: len(sink.calls) >= min(2 + turn, 3))  # noqa: B023
+        wait_for("the calls", lambda: sum("hang" in path for path in sink.calls) == (2, 3, 3)[turn])  # noqa: B023
+        for task_id in others:
+            assert service.finished(task_id)["status"] == "succeeded"
         service.kill("worker")
         others += [service.code(QUICK, turn)["id"], service.submit(api_url=f"{sink.url}/fine/{turn}")["id"]]
         statuses = [task["status"] for task in taken_away(service, *poison)]
