@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,19 +24,21 @@ CELERY = (sys.executable, "-m", "celery", "-A", "celery_app")
 FINISHED = {"succeeded", "failed", "timed_out", "stopped", "lost", "expired"}
 
 
-#: Ports that were given to somebody: the kernel may offer one again while he does not listen yet.
+#: Below those that Linux gives to whoever asks for any port, or calls out (ip(7), ip_local_port_range: 32768 on).
+PORTS = range(20000, 32768)
+#: Ports that were given to somebody, who does not listen yet.
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port that nobody listens on now, and that nobody has got from here."""
+    """A port that nobody listens on now, and that nobody has got from here; by chance, since tests run side by side."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _given:
-            _given.add(port)
-            return port
+        port = random.choice(PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def wait_for(what: str, seen: Callable[[], Any], *, seconds: float = 30) -> Any:
