@@ -28,8 +28,8 @@ install: $(RUN_STAMP) ## Make .venv with what the service needs
 
 install-dev: $(DEV_STAMP) ## Make .venv with what tests and checks need as well
 
-test: install-dev ## Install what is missing, then run all tests (make test ARGS="-k start")
-	@$(PY) -m pytest $(ARGS)
+test: install-dev ## Install what is missing, then run all tests, JOBS (2) files at once (make test ARGS="-k start")
+	@$(PY) -m pytest -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 containers: install-dev ## Try the image and docker-compose.yml on this machine's Docker engine
 	@$(PY) -m pytest -m containers tests/containers $(ARGS)

@@ -169,7 +169,8 @@ def client_of_store(store: Store) -> Any:
 
 # --- get, list, runs ---------------------------------------------------------------------------------------------
 
-UNKNOWN = ["", "x", "1", "../x", "中文", "a" * 5000, identifier.new_id(), identifier.new_id().upper(), "{tms}", "*"]
+NOBODY = "01a213bf-fcee-71bc-9781-d7ec8a1ec8af"
+UNKNOWN = ["", "x", "1", "../x", "中文", "a" * 5000, NOBODY, NOBODY.upper(), "{tms}", "*"]
 
 
 @pytest.mark.parametrize("task_id", UNKNOWN)
