@@ -42,6 +42,7 @@ check: install-dev ## Lint, format, types, architecture, documents, Dockerfile
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	@told=$$($(PY) -m pytest -qq --collect-only -m "" 2>&1) || { echo "$$told"; exit 1; }
 	$(PY) -m pytest -q tests/test_architecture.py tests/test_docs.py tests/test_guarantees.py
 	$(VENV)/bin/hadolint Dockerfile
 
