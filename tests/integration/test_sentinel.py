@@ -114,7 +114,7 @@ def test_a_master_that_dies_is_replaced_and_nothing_that_was_copied_is_lost(watc
     service.start("redis")
     with client_of(service.ports["redis2"]) as client:
         service.copied(client)
-    # A Sentinel sees a promotion about once a second and gives up one that it was told to make, for good, when its time is over.
+    # A Sentinel sees a promotion about once a second, and gives up for good when its time is over.
     assert service.asked(SENTINELS[1], "sentinel_set", MASTER, "failover-timeout", 60_000)
     wait_for("the way back", lambda: service.asked(SENTINELS[1], "sentinel_failover", MASTER))
     wait_for("the first master", lambda: service.master() == "redis")
