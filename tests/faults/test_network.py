@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults import network
 from tests.faults.network import Network
-from tests.integration.service import ROOT
+from tests.integration.service import ROOT, wait_for
 
 pytestmark = pytest.mark.faults
 
@@ -58,6 +58,7 @@ def test_machines_reach_each_other_until_something_happens_to_one(made: Network)
 def test_nothing_of_them_stays(made: Network) -> None:
     machine = made.machine("a")
     process = subprocess.Popen([*machine.prefix(), "sleep", "600"])
+    wait_for("its process", lambda: network.run("ip", "netns", "pids", machine.namespace).split())
     made.close()
     assert process.wait(10) == -signal.SIGKILL
     assert machine.namespace not in network.run("ip", "netns", "list")
