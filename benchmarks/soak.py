@@ -70,6 +70,8 @@ class Soak:
     def __init__(self, service: Ours, options: argparse.Namespace) -> None:
         self.service, self._options = service, options
         self.samples: list[Sample] = []
+        #: Runs by how they ended, at the last sample.
+        self.ended: dict[str, int] = {}
         self._parts = Parts(service.processes.pids[0], service.folder / "var" / "run")
         self._redis = redis.Redis(port=service.redis_port)
         self._line = Line(service.port, Senders(0, "", 0).answers)
@@ -121,9 +123,11 @@ class Soak:
 
     async def _ended(self) -> dict[str, int]:
         """Runs by how they ended, since the first."""
-        found: dict[str, int] = {}
         stats = await self._line.ask("200", get("/api/stats"))
-        for kind in (stats or {"kinds": {}})["kinds"].values():
+        if stats is None:  # not answered: what was known before
+            return self.ended
+        found: dict[str, int] = {}
+        for kind in stats["kinds"].values():
             for status, number in kind["ended"].items():
                 found[status] = found.get(status, 0) + number
         self.ended = found
