@@ -20,10 +20,11 @@ from kombu.entity import Queue
 
 from config import logs, redis_address
 from config.settings import InvalidSettings, Settings, load
-from tasks import precedence, worker
+from tasks import worker
 from tasks.base_tasks import Kind, build_kinds
 from tasks.errors import StoreUnavailable
 from tasks.model import Priority
+from tasks.precedence import OWN
 from tasks.store import Letter, Store
 from tasks.store.connection import PREFIX
 
@@ -262,7 +263,7 @@ def _set_up_logs(loglevel: int | str | None = None, **_: Any) -> None:
 
 
 def _prepare(**_: Any) -> None:
-    precedence.step_back(_app().settings.worker_nice)
+    OWN.step_back(_app().settings.worker_nice)
     _app().runner.prepare()
 
 

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from tasks.errors import StoreUnavailable
 from tasks.keyring import Keyring, Locked
 from tasks.live_output import LiveOutput, Tail
 from tasks.model import Done, Failed, Limits, Outcome, Status
+from tasks.precedence import OWN
 from tasks.report import Report
 from tasks.slots import Slots
 from tasks.store import Claim, Store
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between heartbeats; a stop reaches the worker at once, or with the next of these.
 PULSE = 1.0
+#: Runs that a thread has found waiting one after the other when there is no keeping up.
+BEHIND = 3
 #: Seconds by which an attempt may overrun its deadline before its thread counts as stuck.
 OVERRUN = 30.0
 #: Seconds in which interrupted runs must have ended when the worker stops.
@@ -85,15 +88,20 @@ class Worker:
         self._grace_ends = float("inf")
         self._started_at = moment.now()
         self._pulse_thread: threading.Thread | None = None
+        self._is_behind = False
+        self._seen: Set[str] = frozenset()
 
     # --- from bell to outcome ------------------------------------------------------------------------------------
 
     def hear(self, run_id: str) -> None:
         """Do the run that a bell was rung for, then whatever of its kind waits."""
-        claim = self._claim(run_id)
+        claim, done = self._claim(run_id), 0
         while claim is not None:
             outcome, report = self._perform(claim)
-            claim = self._finish(claim, outcome, report)
+            claim, done = self._finish(claim, outcome, report), done + 1
+            if claim is not None and done >= BEHIND:
+                self._is_behind = True
+                OWN.set_back(True)
 
     def _claim(self, run_id: str) -> Claim | None:
         # One claim at a time: which kinds there is room for must still be true when the answer comes.
@@ -293,6 +301,12 @@ class Worker:
             self._deliverer.nudge()
         if len(alive) < len(works):
             self._give_up(works)
+        self._take_place(works)
+
+    def _take_place(self, works: Mapping[str, Work]) -> None:
+        """Step back while there is no keeping up, or while something has been going on since the pulse before."""
+        OWN.set_back(self._is_behind or not self._seen.isdisjoint(works))
+        self._is_behind, self._seen = False, works.keys()
 
     def _undo(self, known: Sequence[str]) -> None:
         """Give up what was claimed for us while the answer was missed: the heartbeat rings for it."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks import precedence
+from tasks.precedence import OWN
 from tasks.sandbox import wire
 from tasks.sandbox.wire import Budget
 
@@ -115,7 +115,7 @@ class Host:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        precedence.hold_back(self._process.pid)
+        OWN.include(self._process.pid)
         self._control = ours
         self.gone = False
         self.hello = self._hear_hello()
@@ -234,6 +234,7 @@ class Host:
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
+        OWN.forget(self._process.pid)
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
