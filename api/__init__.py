@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,6 +24,7 @@ from api import (
     cron,
     errors,
     events,
+    express,
     health,
     idempotency,
     keys,
@@ -48,15 +48,15 @@ from tasks.base_tasks import Kind
 from tasks.store.accounts import Accounts
 from tasks.task_manager import TaskManager
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-
-
 #: Made once: json.dumps makes one for each call that wants anything but its defaults.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 class Application(Flask):
     """Flask without what we have no use for."""
+
+    #: What answers the commonest call before Flask is asked.
+    express: express.Express | None = None
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function as it is: none of ours is a coroutine, and Flask would look at each with each request."""
@@ -89,7 +89,7 @@ def create_app(
     accounts: Accounts,
     *,
     leaving: Callable[[], bool] = lambda: False,
-) -> Flask:
+) -> Application:
     """The WSGI application over `manager`, which asks api/identity.py who asks; `kinds` are those it knows, by name.
 
     `leaving` says whether the process is about to end.
@@ -106,7 +106,7 @@ def create_app(
     app.after_request(_dress)
     errors.register(app)
     app.url_map.converters["default"] = _PathPart
-    _guard(app, settings, accounts)
+    _guard(app, settings, manager, accounts)
     letter.register(app)
     idempotency.register(app, manager)
     app.register_blueprint(letter.blueprint())
@@ -126,13 +126,15 @@ def create_app(
     return app
 
 
-def _guard(app: Flask, settings: Settings, accounts: Accounts) -> None:
+def _guard(app: Application, settings: Settings, manager: TaskManager, accounts: Accounts) -> None:
     """What stands before every view, in this order; and the routes of those who may come in."""
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies)  # type: ignore[method-assign]
     api_keys, tokens = ApiKeys(accounts), Tokens(app, settings, accounts)
     members, limits = Users(accounts, settings, Passwords()), Limits(accounts, settings)
-    Browsers(settings).register(app)
+    browsers = Browsers(settings)
+    browsers.register(app)
+    app.express = express.lane(manager, settings, browsers, app.json.dumps)
     limits.register(app, Gate(tokens, api_keys, required=settings.auth_is_required))
     audit.register(app, accounts, settings)
     app.register_blueprint(auth.blueprint(members, tokens, limits))
@@ -143,7 +145,7 @@ def _guard(app: Flask, settings: Settings, accounts: Accounts) -> None:
 
 def _name_request() -> None:
     given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    g.request_id = given if express.REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _dress(response: Response) -> Response:

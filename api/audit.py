@@ -52,11 +52,11 @@ def register(app: Flask, accounts: Accounts, settings: Settings) -> None:
     def note(response: Response) -> Response:
         changed = request.method not in READING and response.status_code < 400
         if (changed and "accounted" not in g) or response.status_code in REFUSALS:
-            entry = _entry(response.status_code, response.headers.get("Location", "").rpartition("/")[2])
+            noted = _entry(response.status_code, response.headers.get("Location", "").rpartition("/")[2])
             try:
-                accounts.note(entry, keep=settings.audit_length)
+                accounts.note(noted, keep=settings.audit_length)
             except StoreUnavailable:
-                log.error("not in the audit log, for Redis is away: %s", entry)
+                log.error("not in the audit log, for Redis is away: %s", noted)
         return response
 
     app.after_request(note)
@@ -84,7 +84,7 @@ def blueprint(accounts: Accounts) -> Blueprint:
         query.check()
         found, following = accounts.audit(limit=limit, before=cursor)
         entries = [
-            {**entry, "at": show(int(entry["id"].partition("-")[0])), "status": int(entry["status"])} for entry in found
+            {**each, "at": show(int(each["id"].partition("-")[0])), "status": int(each["status"])} for each in found
         ]
         return jsonify({"entries": entries, "next_cursor": following})
 
@@ -92,16 +92,29 @@ def blueprint(accounts: Accounts) -> Blueprint:
 
 
 def _entry(status: int, made: str) -> dict[str, str]:
-    who: Principal | None = g.get("principal")
+    return entry(
+        g.get("principal"),
+        what=f"{request.method} {request.url_rule.rule if request.url_rule else '(no such path)'}",
+        target=_target(made),
+        status=status,
+        address=request.remote_addr or "",
+        request_id=g.get("request_id", ""),
+    )
+
+
+def entry(
+    who: Principal | None, *, what: str, target: str, status: int, address: str, request_id: str
+) -> dict[str, str]:
+    """An entry as it is kept."""
     return {
         "who": who.name if who else "",
         "role": who.role if who else "",
         "key": who.key or "" if who else "",
-        "what": f"{request.method} {request.url_rule.rule if request.url_rule else '(no such path)'}",
-        "target": _target(made),
+        "what": what,
+        "target": target,
         "status": str(status),
-        "from": request.remote_addr or "",
-        "request_id": g.get("request_id", ""),
+        "from": address,
+        "request_id": request_id,
     }
 
 

@@ -23,9 +23,13 @@ REVISION = re.compile(r"(\d{1,15})(\..*)?")
 
 
 def read_json() -> Any:
-    """The JSON body. Raises BadRequest: 415 for another content type, 400 where it is not JSON (RFC 8259)."""
+    """The JSON body. Raises BadRequest: 415 for another content type, 400 where it is not JSON."""
     _check_type()
-    raw = request.get_data(cache=False)
+    return parse(request.get_data(cache=False))
+
+
+def parse(raw: bytes) -> Any:
+    """A body as JSON. Raises BadRequest (400) where it is not (RFC 8259)."""
     if not raw:
         raise BadRequest(400, "malformed_json", "The body is empty; send a JSON object.")
     try:

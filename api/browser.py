@@ -70,7 +70,7 @@ class Browsers:
         """
         if self._tokens_needed or "Authorization" in request.headers or "X-API-Key" in request.headers:
             return
-        if not self._is_known(request.host):
+        if not self.is_known(request.host):
             text = "The API is not called by this name; see ALLOWED_HOSTS."
             raise Forbidden(text, code="host_not_allowed")
         origin = request.headers.get("Origin")
@@ -78,7 +78,7 @@ class Browsers:
             return
         raise Forbidden("Pages of this origin may not call the API; see CORS_ORIGINS.", code="origin_not_allowed")
 
-    def _is_known(self, host: str) -> bool:
+    def is_known(self, host: str) -> bool:
         """Whether nobody outside can have made this name lead here: addresses, undotted names, and ALLOWED_HOSTS."""
         name = _name(host)
         return name is None or "." not in name or name.endswith(".localhost") or name in self._hosts

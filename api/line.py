@@ -9,6 +9,7 @@ from typing import Any
 from gunicorn.http import get_parser
 from gunicorn.workers.gthread import TConn
 
+from api.express import Express
 from api.framing import Arrival
 
 
@@ -29,6 +30,8 @@ class Line(TConn):
         self.arrival: Arrival | None = None
         #: Until when its client is waited for.
         self.deadline = 0.0
+        #: What the express lane found wrong with the request.
+        self.fault: Exception | None = None
         #: Whether a request was answered on it, and whether that was the last one.
         self.kept = False
         self.closing = False
@@ -41,6 +44,18 @@ class Line(TConn):
     def take_buffered(self) -> bytes:
         """What the parser has read beyond the request that was answered."""
         return bytes(self._unreader.take_buffered())
+
+    def express(self, lane: Express | None) -> bytes | None:
+        """What the express lane answers to the request that has arrived; None where it takes the long way."""
+        if lane is None or self.arrival is None:
+            return None
+        address: Any = self.client
+        told = lane.answer(bytes(self.arrival.data), str(address[0]))
+        if isinstance(told, bytes):
+            self.arrival = None
+            return told
+        self.fault = told
+        return None
 
     def hand_over(self) -> None:
         """Give what has arrived to the parser."""

@@ -14,10 +14,10 @@ import time
 from typing import Any
 
 from gunicorn.http import wsgi
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
-from api import readiness, refusal
-from api.answer import Answer
+from api import express, readiness, refusal
+from api.answer import Answer, created, send
 from api.framing import Ambiguous, Arrival
 from api.line import Line
 
@@ -77,7 +77,7 @@ class PatientWorker(ThreadWorker):
         with contextlib.suppress(OSError):
             client.sendall(refusal.problem(status))
 
-    def handle_request(self, req: Any, conn: TConn) -> Any:
+    def handle_request(self, req: Any, conn: Any) -> Any:
         """Serve a request. Where more was announced than is taken, the body was not waited for: its line is closed."""
         if any(name == "CONTENT-LENGTH" and int(value) > self.max_body_bytes for name, value in req.headers):
             req.force_close()
@@ -85,6 +85,8 @@ class PatientWorker(ThreadWorker):
         req._expected_100_continue = False
         answer, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Answer)
         environ["wsgi.multithread"] = True
+        if conn.fault is not None:
+            environ[express.FAULT], conn.fault = conn.fault, None
         if not self.alive:
             answer.force_close()
         try:
@@ -113,6 +115,7 @@ class PatientWorker(ThreadWorker):
     def run(self) -> None:
         """Serve until told to end, then until all requests that have arrived are answered."""
         self._ready = readiness.make()
+        self._express = getattr(self.wsgi, "express", None)
         wake: Any = self.method_queue
         self.poller.register(wake.fileno(), selectors.EVENT_READ, wake.run_callbacks)
         for number in range(self.cfg.threads):
@@ -223,8 +226,7 @@ class PatientWorker(ThreadWorker):
         elif not data:
             self._close(line)
         while data and not line.closing and self._has_arrived(line, data):
-            line.hand_over()
-            keep = self.handle(line)
+            keep = self._answer(line)
             data = line.take_buffered()
             if not keep or (data and time.monotonic() > until):
                 self._part(line)
@@ -233,6 +235,18 @@ class PatientWorker(ThreadWorker):
             if not data:
                 line.deadline = time.monotonic() + (self.cfg.keepalive if self.alive else LINGER)
                 self._wait_on(line)
+
+    def _answer(self, line: Line) -> bool:
+        """Answer the request that has arrived; whether the line is kept."""
+        told = line.express(self._express if self.alive else None)
+        if told is None:
+            line.hand_over()
+            return bool(self.handle(line))
+        try:
+            send(line.sock, created(told))
+        except OSError:
+            return False
+        return True
 
     def _has_arrived(self, line: Line, data: bytes) -> bool:
         """Whether a request is whole with `data`. Where it is not, its client is waited for, or refused."""

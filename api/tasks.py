@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from flask import Blueprint, Response, jsonify, request
 
-from api import audit, body, idempotency, parameters, representation, waiting
+from api import audit, body, express, idempotency, parameters, representation, waiting
 from api.openapi import Answer, Operation, describe, examples
 from api.seats import Seats
 from tasks.base_tasks import Kind
@@ -46,6 +46,8 @@ def blueprint(manager: TaskManager, kinds: Mapping[str, Kind], seats: Seats) -> 
         )
     )
     def submit() -> Response:
+        if express.FAULT in request.environ:
+            raise request.environ[express.FAULT]
         task, applied = waiting.until_ended(
             manager, seats, manager.submit(body.read_json(), idempotency.promise(stored), audit.account)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import logging
@@ -63,6 +64,12 @@ class TaskManager:
         self._keyring = Keyring(store, settings)
         self._signer = Signer(settings)
         self._intake = Intake(store=store, bell=bell, kinds=kinds, settings=settings, clock=clock)
+
+    def asked_by(self, who: Principal) -> TaskManager:
+        """The same, where it is known who asks."""
+        known = copy.copy(self)
+        known._who = lambda: who
+        return known
 
     def submit(self, body: Any, promise: Promise | None = None, account: Account | None = None) -> Task:
         """Store the task that `body` describes and ring for its first run.

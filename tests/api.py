@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api import create_app, identity
+from api import Application, create_app, identity
 from config.settings import Settings
 from tasks.base_tasks import Kind, build_kinds
 from tasks.store import Store
@@ -30,7 +29,7 @@ class Api:
         self.manager = TaskManager(
             store=store, bell=self.bell, kinds=self.kinds, settings=settings, who=identity.current
         )
-        self.app: Flask = create_app(settings, self.manager, self.kinds, self.accounts)
+        self.app: Application = create_app(settings, self.manager, self.kinds, self.accounts)
         self.client: FlaskClient = self.app.test_client()
 
     def call(self, method: str, path: str, **options: Any) -> TestResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 
 from api.browser import HEADERS
 from tests.integration.service import Service
+from tests.make import code_body
 
 MOST_BODY = 20_000
 HOST = b"Host: localhost\r\n"
@@ -203,3 +205,29 @@ def _head_and_last(service: Service, sent: bytes) -> tuple[int, int]:
 def test_the_server_itself_never_failed(service: Service) -> None:
     logs = "".join(path.read_text(encoding="utf-8") for path in Path(service.environment["LOG_DIR"]).glob("*.log"))
     assert "Traceback" not in logs
+
+
+@pytest.mark.parametrize(
+    ("content", "status"), [(json.dumps(code_body()).encode(), 201), (b"{}", 422), (b"{", 400), (b'{"a": NaN}', 400)]
+)
+def test_a_submission_is_answered_alike_whichever_way_it_takes(service: Service, content: bytes, status: int) -> None:
+    head = POST + b"X-Request-Id: one\r\nContent-Length: %d\r\n" % len(content)
+    plain, special = head + b"\r\n" + content, head + b"Cookie: a=b\r\n\r\n" + content
+    with socket.create_connection(("127.0.0.1", service.api_port), 10) as line:
+        line.settimeout(10)
+        found = []
+        for sent in (plain, special, plain):
+            line.sendall(sent[:50])
+            line.sendall(sent[50:])
+            found.append(next(parsed(line.recv(65536))))
+    first, second, _ = [
+        (each.status, ["" if n == "date" else unnamed(v) for n, v in each.headers.items()]) for each in found
+    ]
+    assert [each.status for each in found] == [status] * 3
+    assert first == second
+    assert unnamed(found[0].body.decode()) == unnamed(found[1].body.decode())
+
+
+def unnamed(text: str) -> str:
+    """A text without ids and moments."""
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+Z", "…", text)
