@@ -293,7 +293,7 @@ class TaskManager:
 
     def health(self) -> dict[str, Any]:
         """Live workers, Beat's last tick, how much waits, and what each kind says of itself."""
-        health = self._store.health(tuple(self._kinds))
+        health = self._store.health(tuple(self._kinds), of_one_owner=self._settings.run_quota)
         for kind in self._kinds.values():
             health.update(kind.health())
         return health

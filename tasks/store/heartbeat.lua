@@ -21,12 +21,23 @@ for i = 7, #ARGV, 2 do
     if status == 'stopping' then stops[#stops + 1] = run_id end
   end
 end
--- Whoever of those held back could go, because the quota is a larger one now: every end of a run lets in others by itself.
+-- Whoever of those held back could go: the quota may be a larger one now, and every end of a run lets in others by itself.
+local room, behind = cjson.decode(ARGV[5]), {}
 for _, owner in ipairs(redis.call('SRANDMEMBER', HELD, 20)) do
   local places = ARGV[6] == '' and 100 or tonumber(ARGV[6]) - redis.call('SCARD', running_key(owner))
-  for _ = 1, math.min(places, 100) do let_in(owner) end
+  if places > 0 then behind[#behind + 1] = owner end
+  for _ = 1, owner == NOBODY and math.min(places, 100) or math.min(places, 1) do let_in(owner) end
 end
-for kind, many in pairs(cjson.decode(ARGV[5])) do
-  for _, run_id in ipairs(redis.call('ZRANGE', queued_key(kind), 0, many - 1)) do waiting[#waiting + 1] = run_id end
+for kind, many in pairs(room) do
+  for _, run_id in ipairs(redis.call('ZRANGE', queued_key(kind), 0, many - 1)) do
+    waiting[#waiting + 1] = run_id
+    many = many - 1
+  end
+  for _, owner in ipairs(behind) do
+    for _, run_id in ipairs(many > 0 and redis.call('ZRANGE', held_key(owner, kind), 0, many - 1) or {}) do
+      waiting[#waiting + 1] = run_id
+      many = many - 1
+    end
+  end
 end
 return { stops, lost, waiting, #redis.call('ZRANGEBYSCORE', CALLBACKS, '-inf', at, 'LIMIT', 0, 1) }

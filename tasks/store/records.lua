@@ -23,11 +23,12 @@
 --   kinds                set     every kind that a task ever had
 --   owner:{name}:schedules   set   ids of scheduled tasks that have not ended
 --   owner:{name}:running     set   run ids that workers have, where there is a quota of them
+--   owner:{name}:next:{kind} string   the one run of a named owner in queued:{kind}: owners take turns there
 --   owner:{name}:held        set   kinds of which runs are held back
---   owner:{name}:held:{kind} sorted set   queued runs that wait for another run of their owner to end, as in queued:{kind}
+--   owner:{name}:held:{kind} sorted set   his other queued runs, behind that one: high priority first, then oldest first
 --   held                 set   owners of whom runs are held back
 --   due                  sorted set   run id or id of a scheduled task, by due time
---   queued:{kind}        sorted set   run ids, high priority first, then oldest first
+--   queued:{kind}        sorted set   run ids, high priority first, then oldest first; those of named owners in turn
 --   callbacks            sorted set   owners by the time at which the first of their deliveries is due
 --   callbacks:{owner}    sorted set   receivers (owner, space, origin) likewise
 --   callbacks:{receiver} sorted set   run ids by the time at which their delivery is due, or its claim ends
@@ -52,6 +53,7 @@ local CALL_SECONDS = 60
 local COUNTED_SECONDS = 3700
 local HOLD_AT_ONCE = 100
 local AWAY = 10000
+local NOBODY = 'anonymous'
 
 local function number_text(value) return string.format('%.0f', value) end
 local function task_key(id) return PREFIX .. 'task:' .. id end
@@ -74,6 +76,7 @@ local function worker_key(id) return PREFIX .. 'worker:' .. id end
 local function calls_key(id) return PREFIX .. 'worker:' .. id .. ':calls' end
 local function schedules_key(owner) return PREFIX .. 'owner:' .. owner .. ':schedules' end
 local function running_key(owner) return PREFIX .. 'owner:' .. owner .. ':running' end
+local function next_key(owner, kind) return PREFIX .. 'owner:' .. owner .. ':next:' .. kind end
 local function held_kinds_key(owner) return PREFIX .. 'owner:' .. owner .. ':held' end
 local function held_key(owner, kind) return PREFIX .. 'owner:' .. owner .. ':held:' .. kind end
 local function index_key(name, value) return PREFIX .. 'tasks:' .. name .. ':' .. value end
@@ -106,7 +109,7 @@ local function run_id_of(task_id, number) return task_id .. '.' .. number_text(n
 local function task_field(id, name) return redis.call('HGET', task_key(id), name) end
 
 -- Whose task it is.
-local function owner_of(id) return task_field(id, 'owner') or 'anonymous' end
+local function owner_of(id) return task_field(id, 'owner') or NOBODY end
 
 local function run_field(id, name) return redis.call('HGET', run_key(id), name) end
 
@@ -234,10 +237,9 @@ end
 
 local function queue_score(prio, at) return prio == 'high' and at or at + HIGH_FIRST end
 
-local function queue_run(run_id, at)
-  local kind, prio = unpack(redis.call('HMGET', task_key(task_of(run_id)), 'kind', 'prio'))
-  redis.call('ZADD', queued_key(kind), queue_score(prio, at), run_id)
-  redis.call('HSET', run_key(run_id), 'queued', number_text(at))
+-- Where a queued run stands among those of its owner.
+local function own_score(run_id)
+  return queue_score(task_field(task_of(run_id), 'prio'), tonumber(run_field(run_id, 'queued')))
 end
 
 -- Forgets that runs of a kind were held back, where there are none any more.
@@ -247,23 +249,63 @@ local function tidy_held(owner, kind)
   if redis.call('EXISTS', held_kinds_key(owner)) == 0 then redis.call('SREM', HELD, owner) end
 end
 
--- Takes a run out of the queue while its owner has as many going as he may, so that nobody has to look past it.
-local function hold(run_id, owner, kind)
-  local score = redis.call('ZSCORE', queued_key(kind), run_id)
-  if not score then return end
-  redis.call('ZREM', queued_key(kind), run_id)
+-- Puts a run among those that wait behind another of their owner.
+local function hold_back(run_id, owner, kind, score)
   redis.call('ZADD', held_key(owner, kind), score, run_id)
   redis.call('SADD', held_kinds_key(owner), kind)
   redis.call('SADD', HELD, owner)
 end
 
--- Puts the first run of each kind that is held back for an owner into the queue again, to its old place.
-local function let_in(owner)
-  for _, kind in ipairs(redis.call('SMEMBERS', held_kinds_key(owner))) do
-    local first = redis.call('ZPOPMIN', held_key(owner, kind))
-    if first[1] then redis.call('ZADD', queued_key(kind), first[2], first[1]) end
-    tidy_held(owner, kind)
+-- The run with which a named owner waits for his turn, and where it stands in the queue; nothing where he has none there.
+local function turn_of(owner, kind)
+  local run_id = redis.call('GET', next_key(owner, kind))
+  local score = run_id and redis.call('ZSCORE', queued_key(kind), run_id)
+  if score then return run_id, score end
+end
+
+-- The place behind all that wait; a score at least so much apart is another one (2^-3, where there are 50 bits before it).
+local function last_place(kind, at)
+  local last = redis.call('ZREVRANGE', queued_key(kind), 0, 0, 'WITHSCORES')
+  return math.max(queue_score('normal', at), tonumber(last[2] or 0) + 0.125)
+end
+
+local function take_turn(run_id, owner, kind, score)
+  redis.call('ZADD', queued_key(kind), score, run_id)
+  redis.call('SET', next_key(owner, kind), run_id)
+end
+
+-- Takes a run out of the queue, or from among those that are held back; whether it was in the queue.
+local function leave_queue(run_id, owner, kind)
+  if redis.call('ZREM', queued_key(kind), run_id) == 1 then
+    if owner ~= NOBODY and redis.call('GET', next_key(owner, kind)) == run_id then
+      redis.call('DEL', next_key(owner, kind))
+    end
+    return true
   end
+  if redis.call('ZREM', held_key(owner, kind), run_id) == 1 then tidy_held(owner, kind) end
+  return false
+end
+
+-- Takes a run out of the queue while its owner has as many going as he may, so that nobody has to look past it.
+local function hold(run_id, owner, kind)
+  if redis.call('ZSCORE', queued_key(kind), run_id) then
+    leave_queue(run_id, owner, kind)
+    hold_back(run_id, owner, kind, own_score(run_id))
+  end
+end
+
+-- Puts the first run of a kind that is held back for an owner into the queue: for a named one behind what others have
+-- there by now, and only where he has none there; for the only one there is, to its old place.
+local function let_in_one(owner, kind)
+  if owner ~= NOBODY and turn_of(owner, kind) then return end
+  local first = redis.call('ZPOPMIN', held_key(owner, kind))
+  if first[1] and owner == NOBODY then redis.call('ZADD', queued_key(kind), first[2], first[1])
+  elseif first[1] then take_turn(first[1], owner, kind, last_place(kind, now_ms())) end
+  tidy_held(owner, kind)
+end
+
+local function let_in(owner)
+  for _, kind in ipairs(redis.call('SMEMBERS', held_kinds_key(owner))) do let_in_one(owner, kind) end
 end
 
 -- A worker has a run no more: another one of the same owner may go.
@@ -271,11 +313,32 @@ local function free_place(owner, run_id)
   if redis.call('SREM', running_key(owner), run_id) == 1 then let_in(owner) end
 end
 
--- Takes a run out of the queue, or from among those that are held back.
-local function leave_queue(run_id, owner, kind)
-  if redis.call('ZREM', queued_key(kind), run_id) == 0 and redis.call('ZREM', held_key(owner, kind), run_id) == 1 then
-    tidy_held(owner, kind)
+-- Puts a run, whose time of being queued is noted, into the queue. Of a named owner there is one of each kind: the others
+-- wait behind it, so that nobody waits for more than one run of every other. One of high priority goes before his own.
+local function enqueue(run_id, owner, kind, prio, at)
+  local score = queue_score(prio, at)
+  if owner == NOBODY then
+    redis.call('ZADD', queued_key(kind), score, run_id)
+    return
   end
+  local waiting, place = turn_of(owner, kind)
+  local his = waiting and own_score(waiting)
+  if waiting and score < his then
+    redis.call('ZREM', queued_key(kind), waiting)
+    hold_back(waiting, owner, kind, his)
+    take_turn(run_id, owner, kind, place)
+  elseif waiting or redis.call('EXISTS', held_key(owner, kind)) == 1 then
+    hold_back(run_id, owner, kind, score)
+    let_in_one(owner, kind)
+  else
+    take_turn(run_id, owner, kind, last_place(kind, at))
+  end
+end
+
+local function queue_run(run_id, at)
+  local kind, prio, owner = unpack(redis.call('HMGET', task_key(task_of(run_id)), 'kind', 'prio', 'owner'))
+  redis.call('HSET', run_key(run_id), 'queued', number_text(at))
+  enqueue(run_id, owner or NOBODY, kind, prio, at)
 end
 
 -- Puts a member of `set` to where the first member of its own set stands, or takes it out where that is empty.
@@ -480,7 +543,7 @@ local function claim(run_id, worker, lease, most)
   if status ~= 'queued' then return nil end
   local task_id = task_of(run_id)
   local kind, expires, owner = unpack(redis.call('HMGET', task_key(task_id), 'kind', 'expires', 'owner'))
-  owner = owner or 'anonymous'
+  owner = owner or NOBODY
   local expired = expires and at > tonumber(due) + tonumber(expires)
   if most ~= '' and not expired and redis.call('SCARD', running_key(owner)) >= tonumber(most) then
     hold(run_id, owner, kind)
@@ -498,6 +561,9 @@ local function claim(run_id, worker, lease, most)
   move_run(run_id, 'running', at, 'worker', worker, 'started', number_text(at))
   redis.call('ZADD', LEASES, at + lease, run_id)
   if most ~= '' then redis.call('SADD', running_key(owner), run_id) end
+  if owner ~= NOBODY and (most == '' or redis.call('SCARD', running_key(owner)) < tonumber(most)) then
+    let_in_one(owner, kind)
+  end
   return { run_id, kind, attempt, number_text(at), body_of(task_id) }
 end
 

@@ -229,9 +229,10 @@ class Store:
             raise _no_task(task.id)
         return bool(answer[2])
 
-    def health(self, kinds: Sequence[str]) -> dict[str, Any]:
+    def health(self, kinds: Sequence[str], *, of_one_owner: int | None = None) -> dict[str, Any]:
         """Live workers, the age of Beat's last tick in seconds, and how much waits and runs."""
-        now, beat, due, running, held, queued, workers = self._redis.run("health", *kinds)
+        told = self._redis.run("health", of_one_owner or "", *kinds)
+        now, beat, due, running, held, queued, workers = told
         age = None if beat == "" else max(0, int(now) - int(beat))
         return {
             "workers": [json.loads(worker) for worker in workers],

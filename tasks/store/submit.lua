@@ -44,6 +44,7 @@ end
 local crowded = {}
 local function ring(run_id, kind, prio)
   crowded[kind] = crowded[kind] or redis.call('ZCARD', queued_key(kind)) > most_waiting
+    or redis.call('ZCARD', held_key(owner, kind)) > most_waiting
   if crowded[kind] then return 0 end
   local list, message = unpack(BELLS[prio])
   if list == '' then return 1 end
@@ -56,7 +57,7 @@ local function first_run(id, kind, prio, status, due)
   local run_id = run_id_of(id, 1)
   if status == 'queued' then
     redis.call('HSET', run_key(run_id), 'status', status, 'due', number_text(due), 'queued', number_text(due))
-    redis.call('ZADD', queued_key(kind), queue_score(prio, due), run_id)
+    enqueue(run_id, owner, kind, prio, due)
     return ring(run_id, kind, prio)
   end
   redis.call('HSET', run_key(run_id), 'status', status, 'due', number_text(due))
@@ -81,7 +82,7 @@ local function store(i, now)
     fields[#fields + 1] = value
   end
   if prio ~= 'normal' then add('prio', prio) end
-  if owner ~= 'anonymous' then add('owner', owner) end
+  if owner ~= NOBODY then add('owner', owner) end
   if kind_of_task ~= 'immediate' then add('due', number_text(due)) end
   if kind_of_task == 'scheduled' then
     add('fired', 0)

@@ -1,4 +1,4 @@
-"""How many runs of one owner go at once: held back in the queue without holding up others, and let in again."""
+"""How many runs of one owner go at once, and whose turn it is: held back without holding up others, then let in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from tasks.model import Retry, Status, Task
 from tasks.store import Claim, Store
+from tasks.store.store import RING_AT_MOST
 from tests.make import end, keys, run_out, submit, take
 
 KINDS = ("code", "http")
@@ -28,8 +29,8 @@ def many(store: Store, owner: str, number: int, **over: object) -> list[Task]:
     return [submit(store, owner=owner, **over) for _ in range(number)]
 
 
-def numbers(store: Store) -> dict[str, int]:
-    return dict(store.health(KINDS)["queues"])
+def numbers(store: Store, most: int | None = None) -> dict[str, int]:
+    return dict(store.health(KINDS, of_one_owner=most)["queues"])
 
 
 def counts(store: Store) -> set[str]:
@@ -41,10 +42,10 @@ def test_no_more_runs_of_one_owner_go_than_he_may_have_and_others_pass_them(stor
     many(store, "olga", 5)
     late = many(store, "stefan", 1)
     found = [claim(store), claim(store), claim(store), claim(store)]
-    assert [each and owner_of(store, each) for each in found] == ["olga", "olga", "stefan", None]
-    assert found[2] is not None
-    assert found[2].run_id == f"{late[0].id}.1"
-    assert numbers(store) == {"code": 0, "http": 0, "due": 0, "running": 3, "held": 3}
+    assert [each and owner_of(store, each) for each in found] == ["olga", "stefan", "olga", None]
+    assert found[1] is not None
+    assert found[1].run_id == f"{late[0].id}.1"
+    assert numbers(store, 2) == {"code": 0, "http": 0, "due": 0, "running": 3, "held": 3}
 
 
 def test_the_end_of_a_run_lets_in_the_next_in_its_old_place(store: Store) -> None:
@@ -80,10 +81,11 @@ def test_both_kinds_count_together_and_each_end_lets_in_one_of_each(store: Store
     many(store, "olga", 2)
     first = claim(store, 1)
     assert claim(store, 1) is None
-    assert numbers(store)["held"] == 3
+    assert numbers(store, 1)["held"] == 3
     assert first is not None
     end(store, first)
-    assert numbers(store) == {"code": 1, "http": 1, "due": 0, "running": 0, "held": 1}
+    assert numbers(store, 1) == {"code": 1, "http": 2, "due": 0, "running": 0, "held": 0}
+    assert len(store.heartbeat("w1", {}, {"code": 9, "http": 1}, [], of_one_owner=1).waiting) == 2
     assert claim(store, 1) is not None
     assert claim(store, 1) is None
 
@@ -115,7 +117,7 @@ def test_what_is_held_back_can_be_stopped_and_deleted(store: Store, how: str) ->
     found = claim(store, 1)
     assert claim(store, 1) is None
     getattr(store, how)(held.id)
-    assert numbers(store)["held"] == 0
+    assert numbers(store, 1)["held"] == 0
     assert found is not None
     end(store, found)
     store.delete(kept.id)
@@ -159,15 +161,14 @@ def test_a_larger_quota_or_none_lets_in_those_that_were_held_back(store: Store, 
 
 def test_a_heartbeat_rings_for_nothing_that_is_held_back(store: Store) -> None:
     many(store, "olga", 150)
-    while numbers(store)["code"]:
-        claim(store, 1)
+    assert claim(store, 1) is not None
     pulse = store.heartbeat("w1", {}, {"code": 10, "http": 10}, [], of_one_owner=1)
     assert pulse.waiting == []
-    assert numbers(store)["held"] == 149
+    assert numbers(store, 1)["held"] == 149
 
 
 def test_one_claim_holds_back_so_many_and_no_more_so_that_redis_is_free_for_others(store: Store) -> None:
-    many(store, "olga", 250)
+    many(store, "anonymous", 250)
     submit(store, owner="stefan")
     assert claim(store, 1) is not None
     found = [claim(store, 1) for _ in range(3)]
@@ -179,7 +180,73 @@ def test_one_claim_holds_back_so_many_and_no_more_so_that_redis_is_free_for_othe
 def test_without_a_quota_nothing_is_kept_of_who_has_what_going(store: Store) -> None:
     many(store, "olga", 2)
     take(store)
+    assert counts(store) == {"{tms}:owner:olga:next:code"}
+    take(store)
     assert counts(store) == set()
+
+
+def order(store: Store, most: int | None = None) -> list[str]:
+    """Whose tasks are done one after the other, by their names."""
+    found = []
+    while (one := claim(store, most)) is not None:
+        found.append(one.about["name"])
+        end(store, one)
+    return found
+
+
+@pytest.mark.parametrize("most", [None, 1, 3])
+def test_owners_take_turns_so_that_nobody_waits_for_all_that_another_has_sent(store: Store, most: int | None) -> None:
+    for owner, number in (("olga", 5), ("stefan", 3), ("vera", 1)):
+        for each in range(number):
+            submit(store, owner=owner, name=f"{owner} {each}")
+    wanted = ["olga 0", "stefan 0", "vera 0", "olga 1", "stefan 1", "olga 2", "stefan 2", "olga 3", "olga 4"]
+    assert order(store, most) == wanted
+    assert counts(store) == set()
+
+
+def test_high_priority_goes_before_ones_own_and_takes_no_turn_of_others(store: Store) -> None:
+    for each in range(3):
+        submit(store, owner="olga", name=f"olga {each}")
+    submit(store, owner="stefan", name="stefan 0")
+    for each in range(3):
+        submit(store, owner="olga", name=f"olga high {each}", priority="high")
+    submit(store, owner="stefan", name="stefan high", priority="high")
+    submit(store, owner="vera", name="vera 0")
+    wanted = [
+        "olga high 0",
+        "stefan high",
+        "vera 0",
+        "olga high 1",
+        "stefan 0",
+        "olga high 2",
+        "olga 0",
+        "olga 1",
+        "olga 2",
+    ]
+    assert order(store) == wanted
+    assert counts(store) == set()
+
+
+def test_whoever_sends_again_and_again_is_not_before_one_who_waits(store: Store) -> None:
+    submit(store, owner="olga", name="olga", priority="high")
+    submit(store, owner="stefan", name="stefan")
+    found = []
+    for _ in range(3):
+        one = claim(store, None)
+        assert one is not None
+        found.append(one.about["name"])
+        end(store, one)
+        submit(store, owner="olga", name="olga", priority="high")
+    assert found == ["olga", "stefan", "olga"]
+
+
+def test_a_heartbeat_rings_for_as_many_of_one_owner_as_there_is_room_for(store: Store) -> None:
+    many(store, "olga", 9)
+    submit(store, owner="stefan")
+    pulse = store.heartbeat("w1", {}, {"code": 5, "http": 10}, [], of_one_owner=7)
+    assert len(set(pulse.waiting)) == 5
+    pulse = store.heartbeat("w1", {}, {"code": 50, "http": 10}, [], of_one_owner=None)
+    assert len(set(pulse.waiting)) == len(pulse.waiting) == RING_AT_MOST
 
 
 class Chance:
