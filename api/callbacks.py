@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from api import body, parameters, representation
+from api import body, idempotency, parameters, representation
 from api.openapi import Answer, Operation, describe, examples
 from tasks.moment import show
 from tasks.notice import name_of
@@ -52,10 +52,11 @@ def blueprint(manager: TaskManager) -> Blueprint:
             tag="callbacks",
             answers={202: Answer(description="It is on its way.", shape="Delivery", example=examples.DELIVERY)},
             problems={404: ("callback_not_found",), 409: ("illegal_move",)},
+            idempotent=True,
         )
     )
     def redeliver(task_id: str, run_id: str) -> tuple[Response, int]:
-        return jsonify(_shown(manager.deliver_again(task_id, run_id))), 202
+        return jsonify(_shown(manager.deliver_again(task_id, run_id, idempotency.receipt()))), 202
 
     @routes.get("/callbacks/secret")
     @describe(
@@ -75,14 +76,17 @@ def blueprint(manager: TaskManager) -> Blueprint:
         Operation(
             summary="Change the secret that signs your callbacks",
             description="For a day the one before signs beside it, in the same header, so that receivers can be "
-            "changed one by one. After a lost answer look with GET instead of changing it again.",
+            "changed one by one. After a lost answer look with GET instead of changing it again, or send the same "
+            "`Idempotency-Key`.",
             tag="callbacks",
             answers={200: Answer(description="The new secret.", shape="CallbackSecret")},
             problems={403: ("role_too_low",)},
+            idempotent=True,
+            confidential=True,
         )
     )
     def change() -> Response:
-        return _told(*manager.change_callback_secret())
+        return _told(*manager.change_callback_secret(idempotency.receipt()))
 
     return routes
 

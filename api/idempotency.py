@@ -45,11 +45,12 @@ def register(app: Flask, manager: TaskManager) -> None:
 
     def end(response: Response) -> Response:
         held: Receipt | None = g.pop("receipt", None)
+        operation = described(current_app.view_functions.get(request.endpoint or "", _nothing))
         answer = None if held is None else _kept(response)
         if held is not None and answer is not None:
             # Where this fails the next try finds the answer, if tasks were stored, or a receipt whose lease runs out.
             with contextlib.suppress(StoreUnavailable):
-                manager.close_receipt(held, answer)
+                manager.close_receipt(held, answer, sealed=operation is not None and operation.confidential)
         return response
 
     app.before_request(begin)

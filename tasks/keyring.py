@@ -11,7 +11,7 @@ from config.settings import Settings
 from tasks import confidential
 from tasks.base_tasks import Kind, Spec
 from tasks.confidential import Mask
-from tasks.errors import SecretNotFound, TooMuch
+from tasks.errors import ReceiptTaken, SecretNotFound, TooMuch
 from tasks.model import Failed
 from tasks.store import Claim, Store
 from tasks.store.secrets import Secret
@@ -23,6 +23,8 @@ MOST_SECRETS = 100
 LEAST, MOST = 4, 8192
 #: Characters of secrets that one attempt is given: a placeholder is short, and there may be tens of thousands of them.
 MOST_FILLED = 262_144
+#: In front of an answer that is kept sealed; others are JSON.
+SEALED = "sealed:"
 _NAME = re.compile(confidential.NAME)
 
 
@@ -58,6 +60,20 @@ class Keyring:
         """Forget a secret. Raises SecretNotFound."""
         if not self._secrets.delete(owner, name):
             raise SecretNotFound(f"You have no secret {name[:64]}.")
+
+    def sealed(self, receipt: str, answer: str) -> str:
+        """An answer that holds a secret, as a receipt keeps it."""
+        return SEALED + self._opener.seal("receipt", receipt, answer)
+
+    def opened(self, receipt: str, kept: str) -> str:
+        """The answer that a receipt keeps. Raises ReceiptTaken where SECRET_KEY was changed."""
+        if not kept.startswith(SEALED):
+            return kept
+        try:
+            return self._opener.open("receipt", receipt, kept.removeprefix(SEALED))
+        except Unreadable:
+            text = "It was done, and its answer cannot be read any more, for SECRET_KEY was changed."
+            raise ReceiptTaken(text) from None
 
     def unlock(self, claim: Claim, kind: Kind) -> tuple[Spec, Mask, bool]:
         """The spec with its secrets, what masks them, and whether there are any.

@@ -111,11 +111,12 @@ class TaskManager:
     def open_receipt(self, key: str, *, fingerprint: str, token: str) -> Receipt | Busy | Kept | Reused:
         """Open the receipt that whoever asks has under `key`, or say why not: nobody meets the keys of others."""
         owned = hashlib.sha256(f"{self._who().name}\n{key}".encode()).hexdigest()
-        return self._store.receipts.open(owned, fingerprint=fingerprint, token=token)
+        found = self._store.receipts.open(owned, fingerprint=fingerprint, token=token)
+        return Kept(answer=self._keyring.opened(owned, found.answer)) if isinstance(found, Kept) else found
 
-    def close_receipt(self, receipt: Receipt, answer: str) -> None:
-        """Keep the answer there; forget the receipt where there is none."""
-        self._store.receipts.close(receipt, answer)
+    def close_receipt(self, receipt: Receipt, answer: str, *, sealed: bool = False) -> None:
+        """Keep the answer there, sealed where it holds a secret; forget the receipt where there is none."""
+        self._store.receipts.close(receipt, self._keyring.sealed(receipt.key, answer) if sealed and answer else answer)
 
     def get(self, task_id: str) -> Task:
         """One task with its last run. Raises TaskNotFound."""
@@ -316,13 +317,16 @@ class TaskManager:
         """
         return self._store.deliveries.list(self._seen(task_id), limit=limit, below=below)
 
-    def deliver_again(self, task_id: str, run_id: str) -> DeliveryLog:
-        """Deliver the news of a run again, at once. Raises TaskNotFound, CallbackNotFound and IllegalMove."""
+    def deliver_again(self, task_id: str, run_id: str, receipt: Receipt | None = None) -> DeliveryLog:
+        """Deliver the news of a run again, at once; a further try of a request, known by its `receipt`, does nothing.
+
+        Raises TaskNotFound, CallbackNotFound and IllegalMove.
+        """
         changed = self._changed(task_id)
         number = run_id.removeprefix(f"{changed}.")
         if number == run_id or not number.isascii() or not number.isdigit() or len(number) > 11:
             raise _no_callback(run_id)
-        answer = self._store.deliveries.deliver_again(run_id)
+        answer = self._store.deliveries.deliver_again(run_id, receipt)
         if answer == "none":
             raise errors.IllegalMove(f"Task {changed} has no callback any more.")
         found, _, _ = self._store.deliveries.list(changed, limit=1, below=int(number) + 1)
@@ -337,10 +341,13 @@ class TaskManager:
         generation = self._store.deliveries.generation(owner)
         return self._signer.secret(owner, generation), generation
 
-    def change_callback_secret(self) -> tuple[str, Generation]:
-        """Take another from now on; the one before signs beside it for a day. Raises Forbidden."""
+    def change_callback_secret(self, receipt: Receipt | None = None) -> tuple[str, Generation]:
+        """Take another from now on; the one before signs beside it for a day. Raises Forbidden.
+
+        A further try of a request, known by its `receipt`, changes nothing.
+        """
         owner = self._changer().name
-        generation = self._store.deliveries.rotate(owner)
+        generation = self._store.deliveries.rotate(owner, receipt)
         return self._signer.secret(owner, generation), generation
 
     # --- secrets -------------------------------------------------------------------------------------------------

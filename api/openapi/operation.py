@@ -55,6 +55,8 @@ class Operation:
     problems: Mapping[int, Sequence[str]] = field(default_factory=dict)
     #: Whether the call takes Idempotency-Key (api/idempotency.py does the rest).
     idempotent: bool = False
+    #: Whether its answer holds a secret, so that a receipt keeps it sealed.
+    confidential: bool = False
     #: Whether the call works without a token where AUTH_REQUIRED is true.
     is_open: bool = False
     #: Whether the call wants a token even where AUTH_REQUIRED is false.

@@ -13,6 +13,7 @@ from tasks import errors
 from tasks.model import Callback, Run, Status
 from tasks.store import parse
 from tasks.store.connection import PREFIX, Connection
+from tasks.store.receipts import Receipt
 
 
 class DeliveryStatus(StrEnum):
@@ -139,9 +140,12 @@ class Deliveries:
         total, following, found = answer
         return [_log(each) for each in found], int(following) if following else None, total
 
-    def deliver_again(self, run_id: str) -> str | None:
-        """Make it due now: `due`, or `none` where its task has no callback any more; None where there is none."""
-        answer = self._redis.run("callback_again", run_id)
+    def deliver_again(self, run_id: str, receipt: Receipt | None = None) -> str | None:
+        """Make it due now: `due`, or `none` where its task has no callback any more; None where there is none.
+
+        `receipt` keeps that it was done.
+        """
+        answer = self._redis.run("callback_again", run_id, receipt.key if receipt else "")
         return str(answer) if answer else None
 
     def generation(self, owner: str) -> Generation:
@@ -152,9 +156,9 @@ class Deliveries:
         number, since = kept.split(" ")
         return Generation(number=int(number), since=int(since))
 
-    def rotate(self, owner: str) -> Generation:
-        """Make the next generation the one in use."""
-        self._redis.run("callback_rotate", owner)
+    def rotate(self, owner: str, receipt: Receipt | None = None) -> Generation:
+        """Make the next generation the one in use; `receipt` keeps that it was done."""
+        self._redis.run("callback_rotate", owner, receipt.key if receipt else "")
         return self.generation(owner)
 
 

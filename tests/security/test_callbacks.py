@@ -42,6 +42,9 @@ def test_each_owner_has_a_secret_of_his_own_and_readers_have_none(guarded: Guard
 def test_no_signing_secret_is_kept_in_redis_or_told_elsewhere(guarded: Guarded) -> None:
     olga = guarded.user("olga")
     secrets = [guarded.call(method, "/api/callbacks/secret", olga).json["secret"] for method in ("GET", "POST")]
+    key = {**olga, "Idempotency-Key": "k"}
+    secrets += [guarded.call("POST", "/api/callbacks/secret", key).json["secret"] for _ in range(2)]
+    assert secrets[2] == secrets[3]
     task = guarded.call("POST", "/api/tasks", olga, json=http_body(callback=CALLBACK)).json
     end(guarded.api.store, take(guarded.api.store))
     told = json.dumps(task) + guarded.call("GET", f"/api/tasks/{task['id']}/callbacks", olga).text

@@ -12,7 +12,7 @@ from flask import g
 from tasks.principal import ANONYMOUS
 from tasks.store import Receipt
 from tests.api import Api
-from tests.make import code_body, keys
+from tests.make import code_body, end, keys, take
 
 KEY = {"Idempotency-Key": "8e03978e-40d5-43e8-bc93-6894a57f9324"}
 
@@ -201,3 +201,57 @@ def test_a_batch_is_stored_once(api: Api) -> None:
     first = api.post("/api/tasks/batch", body, headers=KEY)
     again = api.post("/api/tasks/batch", body, headers=KEY)
     assert (first.status_code, again.data, count(api)) == (201, first.data, 3)
+
+
+def test_a_signing_secret_is_changed_once(api: Api) -> None:
+    path = "/api/callbacks/secret"
+    first, again = api.post(path, headers=KEY), api.post(path, headers=KEY)
+    assert (first.status_code, again.data, again.headers["Idempotency-Replayed"]) == (200, first.data, "true")
+    assert api.get(path).json["generation"] == 2
+    assert again.headers["Cache-Control"] == "no-store"
+    other = api.post(path, headers={"Idempotency-Key": "another"})
+    assert other.json["generation"] == 3
+    assert api.post(path, headers=KEY).json == first.json
+
+
+def test_a_signing_secret_is_changed_once_when_the_first_try_died_before_it_answered(api: Api) -> None:
+    with api.app.test_request_context():
+        g.principal = ANONYMOUS
+        held = api.manager.open_receipt("k", fingerprint="f", token="t")
+        assert isinstance(held, Receipt)
+        first = api.manager.change_callback_secret(held)
+        api.store._redis.command("HSET", "{tms}:receipt:" + held.key, "ends", 1)
+        next_try = api.manager.open_receipt("k", fingerprint="f", token="u")
+        assert isinstance(next_try, Receipt)
+        assert api.manager.change_callback_secret(next_try) == first
+
+
+def test_a_sealed_answer_of_another_key_is_not_taken_for_one(api: Api) -> None:
+    api.post("/api/callbacks/secret", headers=KEY)
+    (receipt,) = api.store._redis.command("KEYS", "{tms}:receipt:*")
+    api.store._redis.command("HSET", receipt, "answer", "sealed:bm9uc2Vuc2U=")
+    answer = api.post("/api/callbacks/secret", headers=KEY)
+    assert (answer.status_code, answer.json["code"]) == (409, "idempotency_key_in_use")
+    assert api.get("/api/callbacks/secret").json["generation"] == 2
+
+
+def test_a_callback_is_delivered_again_once(api: Api) -> None:
+    task = api.submit(callback={"url": "https://example.com/"})
+    path = f"/api/tasks/{task['id']}/callbacks"
+    run_id = f"{task['id']}.1"
+    assert api.post(f"{path}/{run_id}/redeliver", headers=KEY).status_code == 404
+    end(api.store, take(api.store))
+
+    def deliver() -> None:
+        delivery = api.store.deliveries.claim(lease=1000, most=1, busy=(), busy_owners=())
+        assert delivery is not None
+        assert api.store.deliveries.delivered(delivery, {})
+
+    deliver()
+    first = api.post(f"{path}/{run_id}/redeliver", headers=KEY)
+    assert (first.status_code, first.json["status"]) == (202, "waiting")
+    deliver()
+    again = api.post(f"{path}/{run_id}/redeliver", headers=KEY)
+    assert (again.status_code, again.data) == (202, first.data)
+    assert api.get(path).json["callbacks"][0]["status"] == "delivered"
+    assert api.store.deliveries.deliver_again(run_id, Receipt(key="none", token="t", now=0)) == "due"
