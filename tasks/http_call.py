@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 from urllib.parse import urldefrag, urljoin
@@ -26,6 +26,7 @@ from tasks.http_answer import Answer, WholeResponse, read_answer
 from tasks.http_guard import Guard, Refusal, shown
 from tasks.http_line import Cut, Line
 from tasks.http_request import REDIRECTS, UNSET, Hop, HttpRequest, first_hop, request_problems, same_origin
+from tasks.http_threads import CallThreads
 from tasks.http_trust import Trust, trust_problems
 from tasks.model import Done, Failed, Limits, Outcome
 from tasks.report import Report
@@ -53,8 +54,9 @@ class HttpCaller:
         self._guard = Guard(allowed_networks)
         self._trust = Trust()
         self._max_bytes = max_response_bytes
-        self._strays: list[threading.Thread] = []
+        self._threads = CallThreads()
         self._lock = threading.Lock()
+        self._under_way = 0
 
     def problems(self, request: HttpRequest) -> list[FieldProblem]:
         """Everything that can be seen to be wrong with the request without any network traffic or DNS."""
@@ -75,7 +77,7 @@ class HttpCaller:
         `connect_failed`, `tls_failed`, `connection_lost`, `bad_response`, `unexpected_status` (with the answer as its
         value), `too_many_redirects`, `insecure_redirect`, `timed_out`, `stopped`, and those of `problems`.
         """
-        if not self._has_room():
+        if self._threads.busy - self._under_way >= MAX_STRAYS:
             message = "Too many calls on this worker hang in name lookups; try again later."
             return Failed(code="dns_failed", message=message, permanent=False)
         started = time.monotonic()
@@ -88,23 +90,23 @@ class HttpCaller:
             max_bytes=self._max_bytes,
             confidential=report.confidential,
         )
-        # Lookups and connects cannot be interrupted, so they and all else happen in a thread that can be left behind.
-        worker = threading.Thread(
-            target=exchange.run, args=(request, report.idempotency_key), name="http-call", daemon=True
-        )
-        with report.on_stop(lambda: line.end(Failed(code="stopped", message="The call was stopped."))):
-            worker.start()
+        with report.on_stop(lambda: line.end(Failed(code="stopped", message="The call was stopped."))), self._counted():
+            # Lookups and connects cannot be interrupted, so they and all else happen in a thread that can be left.
+            self._threads.run(lambda: exchange.run(request, report.idempotency_key))
             try:
                 return line.outcome()
             finally:
                 report.usage["wall"] = round(time.monotonic() - started, 3)
-                with self._lock:
-                    self._strays.append(worker)
 
-    def _has_room(self) -> bool:
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
         with self._lock:
-            self._strays = [thread for thread in self._strays if thread.is_alive()]
-            return len(self._strays) < MAX_STRAYS
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
 
 
 class Exchange:

@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -21,6 +22,8 @@ AZURE: Final = ssrfguard.Block(
 )
 DENIED: Final = ssrfguard.AddressTable((*ssrfguard.DEFAULT_DENIED.blocks, AZURE))
 
+#: Policies that are kept, one for each port that was called lately.
+MOST_POLICIES: Final = 64
 _UNFIT = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
 _DOTTED_QUAD = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 
@@ -45,6 +48,8 @@ class Guard:
         self._policy = ssrfguard.Policy(
             allowed_networks=tuple(allowed_networks), denied_networks=DENIED, max_url_length=MAX_URL
         )
+        # A policy looks at all of its networks when it is made, which takes as long as a call.
+        self._policy_of = lru_cache(MOST_POLICIES)(self._make_policy)
 
     def check(self, url: str) -> ssrfguard.Target:
         """Where `url` leads, as far as it can be told without DNS. Raises Refusal."""
@@ -104,7 +109,9 @@ class Guard:
     def _policy_at(self, host: str, port: int) -> ssrfguard.Policy:
         # Any port may be called, and a policy wants its ports listed. `localhost` is usually both 127.0.0.1 and ::1:
         # an operator who allowed one of them means it, while for any other name a mixed answer is refused whole.
-        partial: ssrfguard.PartialBlock = "drop" if is_localhost(host.rstrip(".")) else "reject"
+        return self._policy_of(port, "drop" if is_localhost(host.rstrip(".")) else "reject")
+
+    def _make_policy(self, port: int, partial: ssrfguard.PartialBlock) -> ssrfguard.Policy:
         return replace(self._policy, allowed_ports=frozenset({port}), on_partial_block=partial)
 
 
