@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 import time
-from socket import SO_SNDTIMEO, SOL_SOCKET, socket
+from socket import MSG_DONTWAIT, SO_SNDTIMEO, SOL_SOCKET, socket
 from typing import Any
 
 from gunicorn import SERVER
@@ -14,6 +14,7 @@ from gunicorn.util import http_date
 
 #: Bytes a second that a client takes at the least of what does not fit the buffers.
 SLOWEST = 100_000
+NOTHING = memoryview(b"")
 #: Bytes that are sent without a look at the clock.
 PIECE = 262_144
 
@@ -24,6 +25,8 @@ class Answer(Response):
     def __init__(self, *about: Any) -> None:
         super().__init__(*about)
         self._head = b""
+        #: What the buffers did not take of an answer that is all there: nobody has to wait for its client.
+        self.rest = NOTHING
 
     def send_headers(self) -> None:
         """Make the head ready; it is sent with what follows it, or by `close`."""
@@ -47,13 +50,28 @@ class Answer(Response):
             self._head = b""
 
     def _send(self, data: bytes) -> None:
-        send(self.sock, data)
+        if self.response_length is None:
+            send(self.sock, data)
+        elif self.rest:
+            self.rest = memoryview(bytes(self.rest) + data)
+        else:
+            self.rest = send_now(self.sock, memoryview(data))
 
 
 def created(rest: bytes) -> bytes:
     """An answer 201 with the lines with which every answer begins, before the `rest` of its head and its body."""
     begin = f"HTTP/1.1 201 CREATED\r\nServer: {SERVER}\r\nDate: {http_date()}\r\nConnection: keep-alive\r\n"
     return begin.encode() + rest
+
+
+def send_now(sock: socket, data: memoryview) -> memoryview:
+    """Send what the buffers take at once; what is left."""
+    while data:
+        try:
+            data = data[sock.send(data[:PIECE], MSG_DONTWAIT) :]
+        except BlockingIOError:
+            break
+    return data
 
 
 def send(sock: socket, data: bytes) -> None:

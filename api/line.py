@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
+from functools import cached_property
 from typing import Any
 
 from gunicorn.http import get_parser
 from gunicorn.workers.gthread import TConn
 
+from access.rate import place
+from api.answer import NOTHING
 from api.express import Express
 from api.framing import Arrival
 
@@ -32,14 +35,30 @@ class Line(TConn):
         self.deadline = 0.0
         #: What the express lane found wrong with the request.
         self.fault: Exception | None = None
+        #: What its client has not taken yet of an answer, and whether anything follows that.
+        self.rest = NOTHING
+        self.stays = True
+        #: Until when requests that were sent at once are answered.
+        self.until = 0.0
         #: Whether a request was answered on it, and whether that was the last one.
         self.kept = False
         self.closing = False
 
+    @cached_property
+    def place(self) -> str:
+        """What counts as one address."""
+        address: Any = self.client
+        return place(address[0])
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a request has arrived, and no more."""
+        return bool(self.arrival and self.arrival.data)
+
     @property
     def held(self) -> int:
-        """Bytes of an unfinished request."""
-        return len(self.arrival.data) if self.arrival else 0
+        """Bytes of an unfinished request, or answer."""
+        return len(self.arrival.data) if self.arrival else len(self.rest)
 
     def take_buffered(self) -> bytes:
         """What the parser has read beyond the request that was answered."""

@@ -11,19 +11,20 @@ import selectors
 import socket
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
 from api import express, readiness, refusal
-from api.answer import Answer, created, send
+from api.answer import NOTHING, SLOWEST, Answer, created, send_now
 from api.framing import Ambiguous, Arrival
 from api.line import Line
 
 log = logging.getLogger(__name__)
 
-#: Bytes that are held for all unfinished requests together.
+#: Bytes that are held for all unfinished requests and answers together.
 MOST_HELD = 134_217_728
 PIECE = 65_536
 #: Open files of the process besides connections.
@@ -37,8 +38,9 @@ GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 class PatientWorker(ThreadWorker):
     """gthread, but its threads wait for requests together, and get one only when all of it has arrived.
 
-    gthread gives a thread to whoever sends a first byte, so as many slow clients as there are threads hold the server.
-    Here they hold a socket and a little memory, for `slow_client_seconds` at the most. And a request goes from the
+    gthread gives a thread to whoever sends a first byte, until he has read the answer, so as many slow clients as there
+    are threads hold the server. Here they hold a socket and a little memory, while they send and while they read, for
+    `slow_client_seconds` at the most and what an answer takes at 100 kB/s. And a request goes from the
     kernel to the thread that answers it; gthread's goes through a loop, a queue and a pipe, there and back.
     """
 
@@ -83,6 +85,7 @@ class PatientWorker(ThreadWorker):
             req.force_close()
         # All of the body is here, or will not be taken: there is nobody to be told to go on.
         req._expected_100_continue = False
+        answer: Any
         answer, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Answer)
         environ["wsgi.multithread"] = True
         if conn.fault is not None:
@@ -98,6 +101,7 @@ class PatientWorker(ThreadWorker):
                 raise
             self.log.exception("an answer broke off")
             raise StopIteration from error  # nothing else can be said on this connection
+        conn.rest = answer.rest
         return not answer.should_close()
 
     def _apply(self, answer: Any, environ: Any) -> None:
@@ -137,7 +141,7 @@ class PatientWorker(ThreadWorker):
             listener.close()
 
     def accept(self, listener: Any) -> None:
-        """Accept a connection; where there are too many, the one that is waited for longest makes room."""
+        """Accept a connection; where there are too many, one of those that wait makes room."""
         if len(self._open) >= self.worker_connections - 1:
             self._drop_oldest()
         try:
@@ -168,27 +172,40 @@ class PatientWorker(ThreadWorker):
         """Wait no longer for what has begun to arrive, and only a moment for what may be on its way."""
         now = time.monotonic()
         for line in list(self._waiting.values()):
-            if line.kept and not line.held:
+            if line.kept and not line.begun:
                 line.deadline = min(line.deadline, now + LINGER)
+            elif line.rest:
+                continue
             elif self._take(line):
                 self._send_off(line)
 
     def _drop_oldest(self) -> None:
-        oldest = min(list(self._waiting.values()), key=lambda line: line.deadline, default=None)
-        if oldest is not None and self._take(oldest):
-            self._close(oldest)
+        """Make room: of the address that has most lines, the one that is waited for longest goes."""
+        waiting = list(self._waiting.values())
+        crowd = Counter(line.place for line in waiting)
+        self._drop(min(waiting, key=lambda line: (-crowd[line.place], line.deadline), default=None))
+
+    def _drop_largest(self) -> None:
+        """Free memory: who holds most of it goes."""
+        self._drop(max(list(self._waiting.values()), key=lambda line: line.held, default=None))
+
+    def _drop(self, line: Line | None) -> None:
+        if line is not None and self._take(line):
+            self._close(line)
 
     def _take(self, line: Line) -> bool:
         """Take this one out of those that wait; whether it still was one of them."""
         taken = self._waiting.pop(line.number, None)
         if taken is not None and taken is not line:  # a later one that has got the same number
-            self._waiting[taken.number] = taken
-            self._ready.watch_on(taken.number)
+            if taken.rest:
+                self._await_room(taken)
+            else:
+                self._wait_on(taken)
         return taken is line
 
     def _send_off(self, line: Line) -> None:
         """Part with a client that was waited for long enough."""
-        if line.held:
+        if line.begun:
             self._refuse(line, 408)
         else:
             self._close(line)
@@ -208,33 +225,67 @@ class PatientWorker(ThreadWorker):
                 self._close(line)
 
     def _attend(self, line: Line) -> None:
-        """Take what has arrived, and answer what is whole.
+        """Take what has arrived, and answer what is whole; or send on what is left of an answer.
 
-        Who sends requests without waiting for answers has a thread for `slow_client_seconds` at the most, and then
+        Who sends requests without waiting for answers is answered for `slow_client_seconds` at the most, and then
         asks again (RFC 9112 §9.3.2).
         """
-        until = time.monotonic() + self.slow_client_seconds
+        if line.rest:
+            data = self._send_on(line)
+        else:
+            line.until = time.monotonic() + self.slow_client_seconds
+            data = self._received(line)
+        while data and not line.closing and self._has_arrived(line, data):
+            line.stays = self._answer(line)
+            if line.rest:
+                line.rest = memoryview(bytes(line.rest))  # without what has been sent, which would be held with it
+                self._count(len(line.rest))
+                line.deadline = time.monotonic() + self.slow_client_seconds + len(line.rest) / SLOWEST
+                self._await_room(line)
+                return
+            data = self._following(line)
+
+    def _received(self, line: Line) -> bytes:
+        """What has arrived; nothing where the line waits for more, or has ended."""
         try:
             data = line.sock.recv(PIECE, socket.MSG_DONTWAIT)
         except (BlockingIOError, InterruptedError):
             self._wait_on(line)
-            return
+            return b""
         except OSError:
             data = b""
         if line.closing and data:
             self._wait_on(line)
         elif not data:
             self._close(line)
-        while data and not line.closing and self._has_arrived(line, data):
-            keep = self._answer(line)
-            data = line.take_buffered()
-            if not keep or (data and time.monotonic() > until):
-                self._part(line)
-                return
-            line.kept = True
-            if not data:
-                line.deadline = time.monotonic() + (self.cfg.keepalive if self.alive else LINGER)
-                self._wait_on(line)
+        return data
+
+    def _following(self, line: Line) -> bytes:
+        """What has arrived behind a request that was answered; nothing where the line waits for more, or ends."""
+        data = line.take_buffered()
+        if not line.stays or (data and time.monotonic() > line.until):
+            self._part(line)
+            return b""
+        line.kept = True
+        if not data:
+            line.deadline = time.monotonic() + (self.cfg.keepalive if self.alive else LINGER)
+            self._wait_on(line)
+        return data
+
+    def _send_on(self, line: Line) -> bytes:
+        """Send what can be sent of what is left of an answer; what has arrived behind its request, once all is sent."""
+        had = len(line.rest)
+        try:
+            left = send_now(line.sock, line.rest)
+        except OSError:
+            self._close(line)
+            return b""
+        self._count(len(left) - had)
+        line.rest = left
+        if not left:
+            return self._following(line)
+        self._await_room(line)
+        return b""
 
     def _answer(self, line: Line) -> bool:
         """Answer the request that has arrived; whether the line is kept."""
@@ -243,7 +294,7 @@ class PatientWorker(ThreadWorker):
             line.hand_over()
             return bool(self.handle(line))
         try:
-            send(line.sock, created(told))
+            line.rest = send_now(line.sock, memoryview(created(told)))
         except OSError:
             return False
         return True
@@ -271,12 +322,19 @@ class PatientWorker(ThreadWorker):
                 line.sock.send(GO_ON, socket.MSG_DONTWAIT)
         self._wait_on(line)
         if self._held > MOST_HELD:
-            self._drop_oldest()
+            self._drop_largest()
         return False
 
     def _wait_on(self, line: Line) -> None:
         self._waiting[line.number] = line
         self._ready.watch_on(line.number)
+
+    def _await_room(self, line: Line) -> None:
+        """Wait, without a thread, until the client has taken some of what it is sent."""
+        self._waiting[line.number] = line
+        self._ready.watch_room(line.number)
+        if self._held > MOST_HELD:
+            self._drop_largest()
 
     def _count(self, held: int) -> None:
         with self._counting:
@@ -300,9 +358,8 @@ class PatientWorker(ThreadWorker):
         self._wait_on(line)
 
     def _give_up(self, line: Line) -> None:
-        if line.arrival is not None:
-            self._count(-line.held)
-            line.arrival = None
+        self._count(-line.held)
+        line.arrival, line.rest = None, NOTHING
 
     def _close(self, line: Line) -> None:
         self._give_up(line)

@@ -17,8 +17,12 @@ class Readiness:
         """Tell of it again; it was told of once."""
         raise NotImplementedError
 
+    def watch_room(self, number: int) -> None:
+        """Tell of it again once something can be written to it."""
+        raise NotImplementedError
+
     def await_one(self, seconds: float) -> int | None:
-        """The file number of a socket that has something to read, or whose other end is closed."""
+        """The file number of a socket that has something to read or room for it, or whose other end is closed."""
         raise NotImplementedError
 
 
@@ -39,6 +43,10 @@ if sys.platform == "linux":
         def watch_on(self, number: int) -> None:
             """As above."""
             self._epoll.modify(number, self._WANTED)
+
+        def watch_room(self, number: int) -> None:
+            """As above."""
+            self._epoll.modify(number, select.EPOLLOUT | select.EPOLLONESHOT)
 
         def await_one(self, seconds: float) -> int | None:
             """As above."""
@@ -63,6 +71,11 @@ else:
         def watch_on(self, number: int) -> None:
             """As above."""
             self.watch(number)
+
+        def watch_room(self, number: int) -> None:
+            """As above."""
+            once = select.KQ_EV_ADD | select.KQ_EV_ONESHOT
+            self._queue.control([select.kevent(number, select.KQ_FILTER_WRITE, once)], 0)
 
         def await_one(self, seconds: float) -> int | None:
             """As above."""
