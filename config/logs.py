@@ -35,9 +35,17 @@ def _printable(text: str) -> str:
 class OneLine(logging.Formatter):
     """Keeps an entry on one line, and indents the traceback below it, so that nobody can forge an entry."""
 
-    converter = staticmethod(time.gmtime)
-    default_msec_format = "%s.%03dZ"
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    #: The last second that was written, and its text: most lines come in the same.
+    _second = (-1, "")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's
+        """The time in UTC, with milliseconds."""
+        second, text = self._second
+        if second != int(record.created):
+            second = int(record.created)
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = (second, text)
+        return f"{text}.{int(record.msecs):03d}Z"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         """The entry, with control characters escaped."""

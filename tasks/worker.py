@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from config.settings import Settings
@@ -45,7 +45,7 @@ BROKEN = Failed(code="internal_error", message="The service failed at this; see 
 STUCK = 70
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class Work:
     """A claim in progress, and the line to it."""
 
@@ -165,7 +165,7 @@ class Worker:
     def _finish(self, claim: Claim, outcome: Outcome, report: Report) -> Claim | None:
         if (work := self._works.get(claim.id)) is not None:
             # Nothing is left to interrupt, however long Redis takes to hear of it.
-            self._works[claim.id] = replace(work, deadline=math.inf)
+            work.deadline = math.inf
         try:
             recorded, following = self._record_something(claim, outcome, report)
         finally:

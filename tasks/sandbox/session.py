@@ -49,7 +49,7 @@ class Session:
         self._deadline = deadline
         self._report = report
         self._max_result = max_result_bytes + wire.USAGE.size
-        self._decoders = {kind: UTF8("replace") for kind in STREAMS}
+        self._decoders: dict[bytes, codecs.IncrementalDecoder] = {}
         # One byte past the cap is how a stream says that there was more.
         self._room = {} if report is None else dict.fromkeys(STREAMS, report.max_output_bytes + 1)
         self._buffer = bytearray()
@@ -70,11 +70,12 @@ class Session:
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)
-        while view and self._wait(select.POLLOUT):
+        while view:
             try:
                 view = view[self._channel.send(view, socket.MSG_DONTWAIT) :]
             except BlockingIOError:
-                continue
+                if not self._wait(select.POLLOUT):
+                    return
             except OSError:
                 return  # it died: reading says so
 
@@ -133,6 +134,8 @@ class Session:
             self._room[kind] -= len(payload)
             if self._room[kind] < 0:
                 raise Violation
+            if kind not in self._decoders:
+                self._decoders[kind] = UTF8("replace")
             self._report.output(STREAMS[kind], self._decoders[kind].decode(payload))
         elif kind == wire.FUNCTIONS and self._report is None and not self._functions:
             self._functions = payload
@@ -188,3 +191,7 @@ def _finite(text: str) -> float:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(name)
+
+
+#: json.loads would make one anew for each call.
+_JSON = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
