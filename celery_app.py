@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import sys
@@ -268,6 +269,9 @@ def _prepare(**_: Any) -> None:
 
 
 def _start(**_: Any) -> None:
+    # What there is now stays: a collection that looks at all of it holds everything up for a tenth of a second.
+    gc.collect()
+    gc.freeze()
     _app().runner.start()
 
 
