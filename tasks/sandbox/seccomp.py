@@ -17,6 +17,7 @@ JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
 JUMP_AT_LEAST = 0x35  # BPF_JMP | BPF_JGE | BPF_K
 JUMP_ANY_BIT = 0x45  # BPF_JMP | BPF_JSET | BPF_K
 RETURN = 0x06  # BPF_RET | BPF_K
+AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
 
 KILL_PROCESS = 0x80000000
 ALLOW = 0x7FFF0000
@@ -25,6 +26,9 @@ REFUSE = 0x00050000 | 1  # SECCOMP_RET_ERRNO | EPERM
 NUMBER_AT, ARCH_AT, ARGUMENTS_AT = 0, 4, 16
 PROT_EXEC = 0x4
 MAP_ANONYMOUS = 0x20
+#: futex(2): within one process, and its operations that wait and wake.
+FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME = 128, 256
+WAITING_AND_WAKING = (0, 1, 9, 10)  # FUTEX_WAIT, FUTEX_WAKE, FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET
 #: MADV_DONTNEED and MADV_FREE, which malloc(3) uses to give memory back.
 GIVING_BACK = (4, 8)
 
@@ -74,6 +78,19 @@ def _giving_back() -> list[Instruction]:
     ]
 
 
+def _waiting_within_the_process() -> list[Instruction]:
+    # What is not private is keyed by the page of a file, and all runs share the pages of the program: one would wake
+    # another. The operations left out, those for priorities above all, have been a way into the kernel more than once.
+    operations = [FUTEX_PRIVATE_FLAG | each for each in WAITING_AND_WAKING]
+    return [
+        _low_word(1),
+        (AND, 0, 0, 0xFFFFFFFF & ~FUTEX_CLOCK_REALTIME),
+        *((JUMP_EQUAL, len(operations) - at, 0, each) for at, each in enumerate(operations)),
+        _answer(REFUSE),
+        _answer(ALLOW),
+    ]
+
+
 #: System calls that are decided by their arguments.
 BODIES: dict[str, list[Instruction]] = {
     "read": _only_on_channel(),
@@ -81,6 +98,7 @@ BODIES: dict[str, list[Instruction]] = {
     "mmap": _no_execution(*_anonymous_only()),
     "mprotect": _no_execution(),
     "madvise": _giving_back(),
+    "futex": _waiting_within_the_process(),
 }
 
 

@@ -28,7 +28,6 @@ class Architecture(
 
 #: Allowed whatever the arguments: memory without protection flags, clocks, locks, signals, the end.
 FREE = (
-    "futex",
     "clock_gettime",
     "munmap",
     "brk",

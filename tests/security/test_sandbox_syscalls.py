@@ -19,7 +19,7 @@ HERE = ARCHITECTURES[platform.machine()]
 #: Beyond the newest call of Linux 6.18 (asm-generic/unistd.h), so that tomorrow's are looked at too.
 END = 520
 #: Looked at by their arguments, which tests of their own do.
-GUARDED = ("read", "write", "mmap", "mprotect", "madvise")
+GUARDED = ("read", "write", "mmap", "mprotect", "madvise", "futex")
 #: uretprobe and uprobe of x86_64: newer kernels let them past every filter (kernel/seccomp.c), because only code that
 #: the kernel itself has put into the process may make them; anybody else's is a SIGILL or an error.
 UNFILTERED = {335, 336} if platform.machine() == "x86_64" else set()
@@ -154,3 +154,23 @@ def test_a_mapping_that_is_not_anonymous_is_refused(sandbox: Sandbox, flags: int
 @pytest.mark.parametrize("advice", [0, 3, 9, 10, 12, 14, 18, 20, 21, 100, 101])
 def test_memory_takes_no_advice_but_to_give_it_back(sandbox: Sandbox, advice: int) -> None:
     assert calls(sandbox, [HERE.numbers["madvise"]], 0, 4096, advice) == Done(value=[[-1, EPERM]])
+
+
+PRIVATE, CLOCK_REALTIME = 128, 256
+
+
+@pytest.mark.parametrize("operation", [0, 1, 9, 10])
+def test_a_lock_is_waited_for_within_the_process_only(sandbox: Sandbox, operation: int) -> None:
+    # All runs share the pages of the program: by one of them a run could wake another, and so tell it something.
+    number = HERE.numbers["futex"]
+    assert calls(sandbox, [number], 0, operation, 0, 0, 0, 0) == Done(value=[[-1, EPERM]])
+    for flags in (PRIVATE, PRIVATE | CLOCK_REALTIME, PRIVATE | 1 << 40):
+        outcome = calls(sandbox, [number], 0, operation | flags, 0, 0, 0, 0)
+        assert isinstance(outcome, Done)
+        assert outcome.value[0][1] != EPERM
+
+
+@pytest.mark.parametrize("operation", [2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 20, 64, 512])
+def test_no_other_operation_on_locks_is_there(sandbox: Sandbox, operation: int) -> None:
+    for flags in (0, PRIVATE, CLOCK_REALTIME, PRIVATE | CLOCK_REALTIME):
+        assert calls(sandbox, [HERE.numbers["futex"]], 0, operation | flags, 0, 0, 0, 0) == Done(value=[[-1, EPERM]])

@@ -10,7 +10,7 @@ from tasks.sandbox import seccomp
 from tasks.sandbox.syscalls import AARCH64, FREE, REFUSED, X86_64, Architecture
 
 BOTH = pytest.mark.parametrize("machine", [X86_64, AARCH64], ids=lambda machine: machine.machine)
-GUARDED = {"read", "write", "mmap", "mprotect", "madvise"}
+GUARDED = {"read", "write", "mmap", "mprotect", "madvise", "futex"}
 
 
 def decide(program: bytes, audit: int, number: int, *arguments: int) -> int:
@@ -29,6 +29,8 @@ def walk(program: bytes, audit: int, number: int, *arguments: int) -> tuple[int,
         at += 1
         if code == seccomp.LOAD_WORD:
             (accumulator,) = struct.unpack_from("=I", data, value)
+        elif code == seccomp.AND:
+            accumulator &= value
         elif code == seccomp.RETURN:
             return int(value), steps
         elif code == seccomp.JUMP_EQUAL:
@@ -89,6 +91,17 @@ def test_no_file_is_mapped_and_madvise_only_gives_back(machine: Architecture) ->
         if decide(program, machine.audit, machine.numbers["madvise"], 0, 0, advice) == seccomp.ALLOW
     ]
     assert allowed == [4, 8]
+
+
+@BOTH
+def test_locks_are_waited_for_and_woken_within_the_process_only(machine: Architecture) -> None:
+    program = seccomp.program(machine)
+    allowed = [
+        operation
+        for operation in range(1024)
+        if decide(program, machine.audit, machine.numbers["futex"], 0, operation) == seccomp.ALLOW
+    ]
+    assert allowed == [128, 129, 137, 138, 384, 385, 393, 394]
 
 
 @BOTH
