@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -23,6 +24,9 @@ from tasks.sandbox.wire import Budget
 HELLO_SECONDS = 30.0
 CHILD_SECONDS = 10.0
 STATUS_SECONDS = 5.0
+
+#: A descriptor as it travels, and the two that come with a child (unix(7), SCM_RIGHTS).
+ONE, DESCRIPTORS = struct.Struct("i"), struct.Struct("ii")
 
 ROOT = str(Path(__file__).resolve().parents[2])
 START = "import sys; sys.path.append(sys.argv[1]); from tasks.sandbox.zygote import main; main(sys.argv[2:])"
@@ -195,7 +199,7 @@ class Host:
 
     def _receive(self, source: socket.socket, flags: int) -> ReadyChild | None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(source, wire.MAX_ORDER, 2, flags)
+            data, descriptors = _packet(source, flags)
         except BlockingIOError:
             return None
         except OSError:
@@ -240,6 +244,18 @@ class Host:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _packet(source: socket.socket, flags: int) -> tuple[bytes, list[int]]:
+    """A packet and the descriptors that came with it; none of them is inherited. Raises OSError."""
+    # Not socket.recv_fds, which forgets the flags (CPython 3.11 to 3.13): it would wait where none is in stock.
+    found: list[int] = []
+    room = socket.CMSG_LEN(DESCRIPTORS.size)
+    data, ancillary, _, _ = source.recvmsg(wire.MAX_ORDER, room, flags | socket.MSG_CMSG_CLOEXEC)
+    for level, kind, sent in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            found += [number for (number,) in ONE.iter_unpack(sent[: len(sent) // ONE.size * ONE.size])]
+    return data, found
 
 
 def _set_patience(waiting: socket.socket, seconds: float) -> None:
