@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import marshal
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from tasks.errors import FieldProblem
 from tasks.model import Done, Failed, Limits, Outcome
 from tasks.report import Report
 from tasks.sandbox import inputs, wire
 from tasks.sandbox.compiled import Compiled, CompiledSources
-from tasks.sandbox.death import Bounds, explain
+from tasks.sandbox.death import LOST, Bounds, explain
 from tasks.sandbox.host import ReadyChild, SandboxUnavailable
 from tasks.sandbox.inputs import CODE, NAME, problem
 from tasks.sandbox.problems import not_found
@@ -24,8 +24,11 @@ from tasks.sandbox.wire import Budget
 
 __all__ = ["Sandbox", "SandboxUnavailable"]
 
+T = TypeVar("T")
 #: Seconds a source may take to compile.
 CHECK_SECONDS = 10.0
+#: Seconds within which the children of a zygote that was killed are dead, on a machine with much else to do.
+SOON = 5.0
 
 COMPILED = frozenset({wire.PROBLEMS, wire.CODE, wire.REFUSED})
 FINISHED = frozenset({wire.RESULT, wire.FAILURE, wire.REFUSED})
@@ -62,13 +65,16 @@ class Sandbox:
         return _missing(function_name, compiled)
 
     def _compile(self, source: str) -> Compiled:
-        with self._checkers.borrow() as child:
-            try:
-                compiled = self._learn(source, Session(child, time.monotonic() + CHECK_SECONDS, None))
-            except Violation:
-                return _too_complex("The code cannot be compiled safely; simplify it.")
-        # Not kept where it is not known: it may have been the machine's fault.
-        return compiled or _too_complex("The code is too complex to compile; split it into smaller parts.")
+        leash = Leash(time.monotonic() + CHECK_SECONDS, Bounds(CHECK_SECONDS, self._budget.cpu_seconds), Report(0))
+        try:
+            compiled = self._compile_for_run(source, leash)
+        except Violation:
+            return _too_complex("The code cannot be compiled safely; simplify it.")
+        if isinstance(compiled, Compiled):
+            return compiled
+        if not compiled.permanent:  # the machine's fault: the process was lost, or killed for lack of memory
+            raise SandboxUnavailable(compiled.message)
+        return _too_complex("The code is too complex to compile; split it into smaller parts.")
 
     def _learn(self, source: str, session: Session) -> Compiled | None:
         """What a child says of `source`, which is kept; None if it died over it. Raises Violation."""
@@ -117,12 +123,8 @@ class Sandbox:
             if found:
                 return _rejected(found)
             request = (compiled.code, function_name, args, kwargs, limits.max_result_bytes, report.max_output_bytes)
-            with self._runners.borrow(budget) as child, report.on_stop(child.kill):
-                session = Session(child, leash.until, report, limits.max_result_bytes)
-                heard = session.ask(marshal.dumps(request), FINISHED)
-                if heard.kind is None or report.stop_reason is not None:
-                    return _died(session, leash)
-                return _answered(heard, source, report, budget.cpu_seconds)
+            order = Order(marshal.dumps(request), source, limits.max_result_bytes, budget)
+            return _once_more_if_lost(lambda: self._have_done(order, leash), report)
         except Violation:
             return Failed(code="sandbox_violation", message="The code broke out of its protocol and was killed.")
         except SandboxUnavailable as error:
@@ -130,7 +132,20 @@ class Sandbox:
         finally:
             report.usage["wall"] = round(time.monotonic() - started, 6)
 
+    def _have_done(self, order: Order, leash: Leash) -> Outcome:
+        """Raises Violation and SandboxUnavailable."""
+        with self._runners.borrow(order.budget) as child, leash.report.on_stop(child.kill):
+            session = Session(child, leash.until, leash.report, order.max_result_bytes)
+            heard = session.ask(order.request, FINISHED)
+            if heard.kind is None or leash.report.stop_reason is not None:
+                return _died(session, leash)
+            return _answered(heard, order.source, leash.report, order.budget.cpu_seconds)
+
     def _compile_for_run(self, source: str, leash: Leash) -> Compiled | Failed:
+        """Raises Violation and SandboxUnavailable."""
+        return _once_more_if_lost(lambda: self._compile_once(source, leash), leash.report)
+
+    def _compile_once(self, source: str, leash: Leash) -> Compiled | Failed:
         with self._checkers.borrow() as child, leash.report.on_stop(child.kill):
             session = Session(child, leash.until, None)
             compiled = self._learn(source, session)
@@ -163,6 +178,16 @@ class Sandbox:
         self._runners.close()
 
 
+class Order(NamedTuple):
+    """What a child is to do."""
+
+    #: Marshalled, as a runner reads it.
+    request: bytes
+    source: str
+    max_result_bytes: int
+    budget: Budget
+
+
 class Leash(NamedTuple):
     """What one run is held to."""
 
@@ -170,6 +195,19 @@ class Leash(NamedTuple):
     until: float
     bounds: Bounds
     report: Report
+
+
+def _once_more_if_lost(attempt: Callable[[], T], report: Report) -> T:
+    """What `attempt` comes to; made twice where a child was taken that was about to die with its zygote.
+
+    Whoever kills a zygote ends its children a moment later, so that one of them may be given out meanwhile. Code does
+    nothing that nobody hears of: what has said nothing yet can be done again.
+    """
+    began = time.monotonic()
+    outcome = attempt()
+    if outcome is not LOST or time.monotonic() - began > SOON or report.stdout or report.stderr:
+        return outcome
+    return attempt()
 
 
 def _answered(heard: Heard, source: str, report: Report, cpu_seconds: int) -> Outcome:

@@ -9,6 +9,9 @@ from typing import NamedTuple
 from tasks.model import Failed
 from tasks.sandbox.host import Ended
 
+#: Nobody can tell how it ended: the zygote is gone, and all its children with it.
+LOST = Failed(code="sandbox_unavailable", message="The sandbox's process was lost; run it again.", permanent=False)
+
 
 class Bounds(NamedTuple):
     """What the run was held to, in seconds of the clock and of the processor."""
@@ -23,8 +26,7 @@ def explain(ended: Ended | None, bounds: Bounds, *, late: bool) -> Failed:
         message = f"The run took longer than its {bounds.timeout:g} seconds and was killed."
         return Failed(code="timed_out", message=message)
     if ended is None:
-        message = "The sandbox's process was lost; run it again."
-        return Failed(code="sandbox_unavailable", message=message, permanent=False)
+        return LOST
     number = os.WTERMSIG(ended.status) if os.WIFSIGNALED(ended.status) else 0
     if number == signal.SIGSYS:
         message = "The code tried to reach outside the sandbox and was killed."

@@ -75,7 +75,7 @@ class Watched:
     def is_right(self) -> None:
         """An honest run works, and afterwards all is as before."""
         done = self.service.finished(self.service.code("def f(a): return a * 2", 21)["id"])
-        assert done["result"] == 42, done
+        assert done["result"] == 42, (done["error"], done["stdout"])
         wait_for("rest", self.at_rest)
 
 
