@@ -318,6 +318,10 @@ class Settings(BaseSettings):
             fault := password_fault(self.admin_password.get_secret_value(), self.admin_username)
         ):
             problems.append(f"ADMIN_PASSWORD: {fault}")
+        if self.flower_basic_auth:
+            user, _, password = self.flower_basic_auth.get_secret_value().partition(":")
+            if fault := password_fault(password, user):
+                problems.append(f"FLOWER_BASIC_AUTH: its password {fault}")
         return problems
 
     def _open_doors(self) -> list[str]:

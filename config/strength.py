@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 LEAST_SECRET = 16
 LEAST_PASSWORD = 12
 MOST_PASSWORD = 256
@@ -15,11 +17,21 @@ WELL_KNOWN = frozenset(
 )
 
 
+def _is_trivial(text: str) -> bool:
+    """Whether it is well known, a few characters or one short word over and over, or a row of the alphabet."""
+    text = text.lower()
+    if text in WELL_KNOWN or len(set(text)) < 5:
+        return True
+    if any(text[length:] == text[:-length] for length in range(1, len(text) // 2 + 1)):
+        return True
+    return len({ord(after) - ord(before) for before, after in pairwise(text)}) == 1
+
+
 def secret_fault(secret: str | None) -> str | None:
     """What is wrong with a secret, as a sentence, or None where it will do."""
     if not secret:
         return "must be set in production."
-    if secret.lower() in WELL_KNOWN or len(set(secret)) < 5:
+    if _is_trivial(secret):
         return "is a well-known or trivial value."
     if len(secret) < LEAST_SECRET:
         return f"is too short: at least {LEAST_SECRET} characters."
@@ -32,6 +44,6 @@ def password_fault(password: str, name: str = "") -> str | None:
         return f"must have at least {LEAST_PASSWORD} characters."
     if len(password) > MOST_PASSWORD:
         return f"must have at most {MOST_PASSWORD} characters."
-    if password.lower() in WELL_KNOWN or len(set(password)) < 5 or password.lower() == name.lower():
+    if _is_trivial(password) or password.lower() == name.lower():
         return "is too easily guessed."
     return None

@@ -28,8 +28,9 @@ from tasks.submission import stored_cron
 
 log = logging.getLogger(__name__)
 
-#: How often a verb that reads a task and then changes it begins again because somebody else came between.
-TRIES = 5
+#: How often a verb that reads a task and then changes it begins again because somebody else came between. Each time
+#: somebody else has got through.
+TRIES = 50
 #: In which status a task is still to run, so that it may be edited.
 EDITABLE = {
     TaskType.IMMEDIATE: frozenset[Status](),
@@ -256,7 +257,8 @@ class TaskManager:
             if self._replace(task, patch):
                 log.info("task %s edited", task_id)
                 return self._store.get(task_id)
-        raise errors.TaskChanged(f"Task {task_id} changes too fast; try again.")
+        # There was no If-Match that failed: not 412 (RFC 9110 §15.5.13).
+        raise errors.IllegalMove(f"Task {task_id} changes too fast; try again.")
 
     def _replace(self, task: Task, patch: Any) -> bool:
         now = self._clock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -388,6 +389,14 @@ def test_two_edits_at_once_lose_none(house: House) -> None:
     assert house.manager._replace(before, {"name": "first"})
     assert not house.manager._replace(before, {"tags": ["second"]})
     assert house.patch(task, tags=["second"]).json["name"] == "first"
+
+
+def test_many_edits_at_once_all_count_where_nobody_wants_a_certain_revision(house: House) -> None:
+    task = house.submit(**EVERY_HOUR)
+    with ThreadPoolExecutor(8) as pool:
+        edited = pool.map(lambda number: house.manager.edit(task["id"], {"name": f"edit {number}"}), range(40))
+    assert {each.name[:4] for each in edited} == {"edit"}
+    assert house.store.get(task["id"]).revision == 41
 
 
 def test_an_edit_whose_answer_was_lost_counts_when_it_is_sent_again(house: House) -> None:

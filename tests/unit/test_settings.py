@@ -375,6 +375,9 @@ def test_production_names_everything_it_lacks_at_once(monkeypatch: pytest.Monkey
         ("your-secret-key", "well-known"),
         ("Your-JWT-Secret-Key", "well-known"),
         ("change-me-in-production", "well-known"),
+        ("changeMechangemechangeme", "trivial"),
+        ("secret-secret-secret-sec", "trivial"),
+        ("abcdefghijklmnopqrstuvwxyz", "trivial"),
     ],
 )
 def test_production_refuses_a_secret_that_anybody_could_guess(
@@ -384,6 +387,20 @@ def test_production_refuses_a_secret_that_anybody_could_guess(
     assert told.startswith(f"  {name}: ")
     assert reason in told
     assert value not in told
+
+
+@pytest.mark.parametrize(
+    "value", ["admin:admin", "admin:flowerflower", "some-operator:some-operator", "a:123456789012"]
+)
+def test_production_refuses_a_login_of_flower_that_anybody_could_guess(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    assert from_environment(monkeypatch, {"FLOWER_BASIC_AUTH": value}).flower_basic_auth is not None
+    told = refused(monkeypatch, {**PRODUCTION, "FLOWER_BASIC_AUTH": value})
+    assert told.startswith("  FLOWER_BASIC_AUTH: its password ")
+    assert value not in told
+    good = from_environment(monkeypatch, {**PRODUCTION, "FLOWER_BASIC_AUTH": "admin:right horse, wrong staple"})
+    assert good.flower_basic_auth is not None
 
 
 def test_development_takes_any_secret(monkeypatch: pytest.MonkeyPatch) -> None:
