@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from config.settings import Settings
 from tasks.base_tasks import Kind
 from tasks.errors import FieldProblem, InvalidTask
-from tasks.model import Priority, Run, Status, Task, TaskType
+from tasks.model import Priority, Run, Status, Task, TaskType, changed
 from tasks.store import Entry, Letter, Note, Quotas, Receipt, Store
 from tasks.store.store import first_run_id
 from tasks.submission import Accepted, Parser
@@ -116,10 +116,10 @@ class Intake:
         return LOSSES if self._kinds[task.kind].repeatable else task.retry.max
 
     def _entry(self, accepted: Accepted, owner: str, promise: Promise | None) -> Entry:
-        task, delay = dataclasses.replace(accepted.task, owner=owner), accepted.delay
+        task, delay = changed(accepted.task, owner=owner), accepted.delay
         if promise and task.next_run_at is None:
             # The answer is kept in the step that stores the task, so it must be known before: the time is Redis' own.
-            task, delay = dataclasses.replace(task, next_run_at=promise.receipt.now + (delay or 0)), None
+            task, delay = changed(task, next_run_at=promise.receipt.now + (delay or 0)), None
         return Entry(task=task, delay=delay, losses=self.losses(task))
 
     def _ring(self, tasks: Iterable[Task]) -> None:
@@ -138,10 +138,10 @@ def _due(task: Task) -> int:
 def _as_stored(task: Task, due: int) -> Task:
     """The task as the Store has it now. Asking the Store again could fail, and the task would seem refused."""
     if task.task_type is TaskType.SCHEDULED:
-        return dataclasses.replace(task, next_run_at=due)
+        return changed(task, next_run_at=due)
     queued = due if task.status is Status.QUEUED else None
     run = Run(id=first_run_id(task.id), task_id=task.id, number=1, status=task.status, due_at=due, queued_at=queued)
-    return dataclasses.replace(task, next_run_at=None if queued else due, run_count=1, last_run=run)
+    return changed(task, next_run_at=None if queued else due, run_count=1, last_run=run)
 
 
 def _indexed(problem: FieldProblem, index: int, place: str) -> FieldProblem:

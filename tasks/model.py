@@ -204,3 +204,10 @@ class Task:
     #: How many occurrences were skipped without a row of their own, because there were too many at once.
     missed: int = 0
     last_run: Run | None = None
+
+
+def changed(task: Task, **fields: Any) -> Task:
+    """The task with other values in these fields: dataclasses.replace takes ten times as long over so many."""
+    made = object.__new__(Task)
+    made.__dict__.update(task.__dict__, **fields)
+    return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 #: RFC 3339 §5.6: a date, a time and an offset; Python's own parser takes more than that.
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
@@ -25,6 +26,7 @@ def parse(text: str) -> int:
         raise ValueError("is not a date and time that exists") from None
 
 
+@lru_cache(maxsize=1024)
 def show(moment: int | None) -> str | None:
     """`moment` in UTC with milliseconds and `Z`."""
     if moment is None:

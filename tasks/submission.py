@@ -132,7 +132,7 @@ class Parser:
         self._settings = settings
         self._owners = {name: kind for kind in kinds.values() for name in names_of(kind.Spec)}
         self._caller = HttpCaller(allowed_networks=settings.http_allowed_networks, max_response_bytes=0)
-        self._known = {*Submission.model_fields, *self._owners}
+        self._known = {*names_of(Submission), *self._owners}
         models: list[type[BaseModel]] = [Submission, *(kind.Spec for kind in kinds.values())]
         #: Fields that may be null, which is the same as leaving them out.
         self._optional = frozenset(name for model in models for name in _optional(model))
@@ -147,7 +147,7 @@ class Parser:
         body = {name: value for name, value in body.items() if value is not None or name not in self._optional}
         problems = list(unknown_fields(body, self._known))
         kind = self._kind(body, problems)
-        fields = {name: value for name, value in body.items() if name in Submission.model_fields}
+        fields = {name: value for name, value in body.items() if name in names_of(Submission)}
         submission = validated(Submission, fields, problems)
         spec = self._spec(kind, body, problems) if kind else None
         usable = submission or without_bad(Submission, fields, problems, name="unnamed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,9 +20,10 @@ class Fields(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-def names_of(model: type[BaseModel]) -> set[str]:
+@cache
+def names_of(model: type[BaseModel]) -> frozenset[str]:
     """The names under which a model's fields are submitted."""
-    return {field.alias or name for name, field in model.model_fields.items()}
+    return frozenset({field.alias or name for name, field in model.model_fields.items()})
 
 
 def unknown_fields(body: Mapping[str, Any], known: Collection[str]) -> Iterator[FieldProblem]:
@@ -103,14 +105,14 @@ def _explained(error: ValidationError, model: type[BaseModel]) -> Iterator[Field
         yield _problem(pointer, _code(fault["type"]), text)
 
 
-def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> set[str]:
+def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> frozenset[str]:
     """Names of the fields of the object that stands at `place` in a model; none where that is no model."""
     found: type[BaseModel] | None = model
     for part in place:
         field = found.model_fields.get(str(part)) if found else None
         inner = (field.annotation, *get_args(field.annotation)) if field else ()
         found = next((each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)), None)
-    return names_of(found) if found else set()
+    return names_of(found) if found else frozenset()
 
 
 def _plain(place: Sequence[int | str]) -> set[int | str]:

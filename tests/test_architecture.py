@@ -24,6 +24,7 @@ ONLY_IN = {
     "celery": ("celery_app.py", "tasks/scheduler.py"),
     "kombu": ("celery_app.py",),
     "redis": ("tasks/store/",),
+    "hiredis": ("tasks/store/",),
     "RestrictedPython": ("tasks/sandbox/",),
     "requests": ("tasks/http_", "test_system.py"),
     "urllib3": ("tasks/http_",),

@@ -69,6 +69,8 @@ _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def _check_data(pointer: str, value: Any) -> Iterator[FieldProblem]:
+    if not value:
+        return
     if _deeper_than(value, MAX_ARGUMENT_DEPTH):
         yield problem(pointer, "too_deep", f"Nest the data at most {MAX_ARGUMENT_DEPTH} levels deep.")
         return

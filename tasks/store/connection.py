@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import hiredis
 import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
@@ -84,7 +85,8 @@ class Connection:
         def ask() -> Any:
             if not connection.is_connected:
                 connection.connect()  # sending would do that too, but without asking Sentinels for the master
-            connection.send_command(*words)
+            # Its stub means a tuple of any length.
+            connection.send_packed_command([hiredis.pack_command(words)], check_health=False)  # type: ignore[arg-type]
             return connection.read_response()
 
         try:
