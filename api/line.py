@@ -12,7 +12,7 @@ from gunicorn.workers.gthread import TConn
 
 from access.rate import place
 from api.answer import NOTHING
-from api.express import Express
+from api.express import Express, Plain
 from api.framing import Arrival
 
 
@@ -38,6 +38,8 @@ class Line(TConn):
         #: What its client has not taken yet of an answer, and whether anything follows that.
         self.rest = NOTHING
         self.stays = True
+        #: Whether another thread shall answer the request that has arrived.
+        self.passed_on = False
         #: Until when requests that were sent at once are answered.
         self.until = 0.0
         #: Whether a request was answered on it, and whether that was the last one.
@@ -64,17 +66,12 @@ class Line(TConn):
         """What the parser has read beyond the request that was answered."""
         return bytes(self._unreader.take_buffered())
 
-    def express(self, lane: Express | None) -> bytes | None:
-        """What the express lane answers to the request that has arrived; None where it takes the long way."""
-        if lane is None or self.arrival is None:
+    def plain(self, express: Express) -> Plain | None:
+        """The request that has arrived, where it is a plain submission of which no fault is known."""
+        if self.arrival is None or self.fault is not None:
             return None
         address: Any = self.client
-        told = lane.answer(bytes(self.arrival.data), str(address[0]))
-        if isinstance(told, bytes):
-            self.arrival = None
-            return told
-        self.fault = told
-        return None
+        return express.read(bytes(self.arrival.data), str(address[0]))
 
     def hand_over(self) -> None:
         """Give what has arrived to the parser."""

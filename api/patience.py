@@ -12,15 +12,17 @@ import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
 from api import express, readiness, refusal
-from api.answer import NOTHING, SLOWEST, Answer, created, send_now
+from api.answer import NOTHING, SLOWEST, Answer, send_now
 from api.framing import Ambiguous, Arrival
 from api.line import Line
+from api.turns import NoTurns, Turns
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ class PatientWorker(ThreadWorker):
         self._held = 0
         self._counting = threading.Lock()
         self._swept_at = 0.0
+        self._turns: Turns = NoTurns()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Told to end (SIGTERM): whoever waits in a thread is told so."""
@@ -119,7 +122,6 @@ class PatientWorker(ThreadWorker):
     def run(self) -> None:
         """Serve until told to end, then until all requests that have arrived are answered."""
         self._ready = readiness.make()
-        self._express = getattr(self.wsgi, "express", None)
         wake: Any = self.method_queue
         self.poller.register(wake.fileno(), selectors.EVENT_READ, wake.run_callbacks)
         for number in range(self.cfg.threads):
@@ -174,7 +176,7 @@ class PatientWorker(ThreadWorker):
         for line in list(self._waiting.values()):
             if line.kept and not line.begun:
                 line.deadline = min(line.deadline, now + LINGER)
-            elif line.rest:
+            elif line.rest or line.passed_on:
                 continue
             elif self._take(line):
                 self._send_off(line)
@@ -197,7 +199,7 @@ class PatientWorker(ThreadWorker):
         """Take this one out of those that wait; whether it still was one of them."""
         taken = self._waiting.pop(line.number, None)
         if taken is not None and taken is not line:  # a later one that has got the same number
-            if taken.rest:
+            if taken.rest or taken.passed_on:
                 self._await_room(taken)
             else:
                 self._wait_on(taken)
@@ -214,36 +216,64 @@ class PatientWorker(ThreadWorker):
 
     def _serve(self) -> None:
         while self.alive or self._open:
-            number = self._ready.await_one(1.0)
-            line = None if number is None else self._waiting.pop(number, None)
-            if line is None:
-                continue
+            turn = self._turns.take()
             try:
-                self._attend(line)
-            except Exception:
-                log.exception("a connection broke")
-                self._close(line)
+                numbers = self._ready.wait(1.0, self._turns.most)
+                turn.begin()
+                lines = [line for number in numbers if (line := self._waiting.pop(number, None))]
+                left = self._answer_quick([line for line in lines if self._guarded(self._hear, line)])
+            finally:
+                turn.end()
+            for line in left:
+                self._guarded(self._attend, line)
 
-    def _attend(self, line: Line) -> None:
-        """Take what has arrived, and answer what is whole; or send on what is left of an answer.
+    def _guarded(self, do: Callable[[Line], object], line: Line) -> bool:
+        """Do something about a line, which is closed where that fails."""
+        try:
+            return bool(do(line))
+        except Exception:
+            log.exception("a connection broke")
+            self._close(line)
+            return False
 
-        Who sends requests without waiting for answers is answered for `slow_client_seconds` at the most, and then
-        asks again (RFC 9112 §9.3.2).
-        """
+    def _hear(self, line: Line) -> bool:
+        """Take what has arrived, or send on what is left of an answer; whether there is a whole request."""
+        if line.passed_on:
+            line.passed_on = False
+            self._count(-line.held)
+            return True
         if line.rest:
             data = self._send_on(line)
         else:
             line.until = time.monotonic() + self.slow_client_seconds
             data = self._received(line)
-        while data and not line.closing and self._has_arrived(line, data):
+        return bool(data) and not line.closing and self._has_arrived(line, data)
+
+    def _attend(self, line: Line) -> None:
+        """Answer the request that has arrived, and those behind it.
+
+        Who sends requests without waiting for answers is answered for `slow_client_seconds` at the most, and then
+        asks again (RFC 9112 §9.3.2).
+        """
+        has_arrived = True
+        while has_arrived:
             line.stays = self._answer(line)
-            if line.rest:
-                line.rest = memoryview(bytes(line.rest))  # without what has been sent, which would be held with it
-                self._count(len(line.rest))
-                line.deadline = time.monotonic() + self.slow_client_seconds + len(line.rest) / SLOWEST
-                self._await_room(line)
-                return
-            data = self._following(line)
+            data = self._answered(line)
+            has_arrived = bool(data) and not line.closing and self._has_arrived(line, data)
+
+    def _answered(self, line: Line) -> bytes:
+        """What has arrived behind a request that was answered; nothing where its client has to read first."""
+        if not line.rest:
+            return self._following(line)
+        line.rest = memoryview(bytes(line.rest))  # without what has been sent, which would be held with it
+        self._count(len(line.rest))
+        line.deadline = time.monotonic() + self.slow_client_seconds + len(line.rest) / SLOWEST
+        self._await_room(line)
+        return b""
+
+    def _answer_quick(self, lines: Sequence[Line]) -> Sequence[Line]:
+        """Answer what takes no time, in this turn; what is left for afterwards."""
+        return lines
 
     def _received(self, line: Line) -> bytes:
         """What has arrived; nothing where the line waits for more, or has ended."""
@@ -289,15 +319,8 @@ class PatientWorker(ThreadWorker):
 
     def _answer(self, line: Line) -> bool:
         """Answer the request that has arrived; whether the line is kept."""
-        told = line.express(self._express if self.alive else None)
-        if told is None:
-            line.hand_over()
-            return bool(self.handle(line))
-        try:
-            line.rest = send_now(line.sock, memoryview(created(told)))
-        except OSError:
-            return False
-        return True
+        line.hand_over()
+        return bool(self.handle(line))
 
     def _has_arrived(self, line: Line, data: bytes) -> bool:
         """Whether a request is whole with `data`. Where it is not, its client is waited for, or refused."""
@@ -367,15 +390,6 @@ class PatientWorker(ThreadWorker):
         line.close()
         if not self.alive:
             self.method_queue.defer(int)  # the main thread waits for the last one
-
-
-def worker_class(slow_client_seconds: int, max_body_bytes: int, leaving: threading.Event) -> type[PatientWorker]:
-    """The worker with these limits; gunicorn makes it by itself, with its own arguments.
-
-    `leaving` is set when the process is told to end.
-    """
-    limits = {"slow_client_seconds": slow_client_seconds, "max_body_bytes": max_body_bytes, "leaving": leaving}
-    return type("LimitedWorker", (PatientWorker,), limits)
 
 
 def _files() -> int:

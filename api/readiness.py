@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import sys
+from collections.abc import Sequence
 
 
 class Readiness:
@@ -21,8 +22,8 @@ class Readiness:
         """Tell of it again once something can be written to it."""
         raise NotImplementedError
 
-    def await_one(self, seconds: float) -> int | None:
-        """The file number of a socket that has something to read or room for it, or whose other end is closed."""
+    def wait(self, seconds: float, most: int) -> Sequence[int]:
+        """The file numbers of some sockets that have something to read or room for it, or whose other end is closed."""
         raise NotImplementedError
 
 
@@ -48,10 +49,9 @@ if sys.platform == "linux":
             """As above."""
             self._epoll.modify(number, select.EPOLLOUT | select.EPOLLONESHOT)
 
-        def await_one(self, seconds: float) -> int | None:
+        def wait(self, seconds: float, most: int) -> Sequence[int]:
             """As above."""
-            events = self._epoll.poll(seconds, 1)
-            return events[0][0] if events else None
+            return [number for number, _ in self._epoll.poll(seconds, most)]
 
     make: type[Readiness] = Epoll
 
@@ -77,9 +77,8 @@ else:
             once = select.KQ_EV_ADD | select.KQ_EV_ONESHOT
             self._queue.control([select.kevent(number, select.KQ_FILTER_WRITE, once)], 0)
 
-        def await_one(self, seconds: float) -> int | None:
+        def wait(self, seconds: float, most: int) -> Sequence[int]:
             """As above."""
-            events = self._queue.control(None, 1, seconds)
-            return events[0].ident if events else None
+            return [event.ident for event in self._queue.control(None, most, seconds)]
 
     make = Kqueue

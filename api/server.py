@@ -16,7 +16,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from api import create_app, identity
-from api.patience import worker_class
+from api.together import worker_class
 from config import logs
 from config.listening import Address, fault_of
 from config.settings import InvalidSettings, Settings, load

@@ -10,7 +10,7 @@ import redis
 from benchmarks.contenders import HELLO
 from tasks.identifier import new_id
 from tasks.model import Status, Task, TaskType
-from tasks.store import Claim, Entry, Store, scripts
+from tasks.store import Batch, Claim, Entry, Store, scripts
 from tasks.store.connection import PREFIX
 from tasks.store.store import first_run_id
 
@@ -58,7 +58,8 @@ class Records:
             size = min(TOGETHER, count - self.count)
             tasks = [task(self.count + number) for number in range(size)]
             owner = f"owner-{self.count // TOGETHER % OWNERS}"
-            self._store.submit_all([Entry(task=each, delay=None, losses=2) for each in tasks], owner=owner, history=100)
+            entries = [Entry(task=each, delay=None, losses=2) for each in tasks]
+            self._store.submit_all(Batch(entries=entries, owner=owner, history=100))
             for each in tasks:
                 self._workers.claim(WORKER, [each.kind], first_run_id(each.id))
             for number, each in enumerate(tasks):

@@ -41,6 +41,10 @@ class Kind:
     def __init__(self, settings: Settings) -> None:
         self.default_timeout: float = settings.task_timeout
 
+    def knows(self, body: Mapping[str, Any]) -> bool:  # noqa: ARG002 - for the kinds to use
+        """Whether `problems` takes no time to speak of for the fields in `body`, which nobody has looked at yet."""
+        return True
+
     def problems(self, spec: Any) -> Sequence[FieldProblem]:  # noqa: ARG002 - for the kinds to use
         """What else is wrong with a spec whose fields are each valid."""
         return ()
@@ -133,6 +137,11 @@ class CodeKind(Kind):
             cpu_seconds=settings.sandbox_cpu_seconds,
             extra_modules=settings.sandbox_extra_modules,
         )
+
+    def knows(self, body: Mapping[str, Any]) -> bool:
+        """Whether the code was seen before: a process of its own looks at what is new."""
+        source = body.get("function_code")
+        return isinstance(source, str) and self._sandbox.knows(source)
 
     def problems(self, spec: CodeSpec) -> Sequence[FieldProblem]:
         """What cannot be passed to the function, and what the language layer refuses, with line and column."""

@@ -12,7 +12,7 @@ from config.settings import Settings
 from tasks.base_tasks import Kind
 from tasks.errors import FieldProblem, InvalidTask
 from tasks.model import Priority, Run, Status, Task, TaskType, changed
-from tasks.store import Entry, Letter, Note, Quotas, Receipt, Store
+from tasks.store import Batch, Entry, Letter, Note, Quotas, Receipt, Store
 from tasks.store.store import first_run_id
 from tasks.submission import Accepted, Parser
 
@@ -93,23 +93,55 @@ class Intake:
         What `account` says of them goes into the audit log in the same step. Raises TooMuch where a quota is full and
         ReceiptTaken where another try of the same request came first.
         """
+        batch = self.batch(accepted, owner, promise, account)
+        return self._stored(batch, self._store.submit_all(batch))
+
+    def batch(
+        self, accepted: Sequence[Accepted], owner: str, promise: Promise | None, account: Account | None
+    ) -> Batch:
+        """What `store` stores, as the Store takes it."""
         entries = [self._entry(each, owner, promise) for each in accepted]
         tasks = [entry.task for entry in entries]
-        promised = promise.answer([_as_stored(entry.task, _due(entry.task)) for entry in entries]) if promise else ""
-        stored = self._store.submit_all(
-            entries,
+        return Batch(
+            entries=entries,
             owner=owner,
             history=self._history,
             quotas=self._quotas,
             receipt=promise.receipt if promise else None,
-            answer=promised,
+            answer=promise.answer([_as_stored(task, _due(task)) for task in tasks]) if promise else "",
             note=Note(entry=account(tasks), keep=self._audit_length) if account else None,
             letters=self._bell.letters,
         )
+
+    def read(self, body: Any, owner: str, account: Account) -> Batch | InvalidTask:
+        """The one task that `body` describes, as the Store takes it, or what is wrong with it."""
+        try:
+            return self.batch([self.accept(body)], owner, None, account)
+        except InvalidTask as fault:
+            return fault
+
+    def store_each(self, batches: Sequence[Batch]) -> Sequence[Sequence[Task] | Exception]:
+        """Store batches that have nothing to do with each other as `store` does; for each its tasks, or its fault."""
+        told = self._store.submit_each(batches)
+        return [
+            found if isinstance(found, Exception) else self._stored(batch, found)
+            for batch, found in zip(batches, told, strict=True)
+        ]
+
+    def _stored(self, batch: Batch, stored: Sequence[tuple[int, bool]]) -> Sequence[Task]:
+        tasks = [entry.task for entry in batch.entries]
         self._ring(task for task, (_, rings) in zip(tasks, stored, strict=True) if rings)
         for task in tasks:
             log.info("task %s submitted: %s, %s", task.id, task.task_type, task.kind)
         return [_as_stored(task, due) for task, (due, _) in zip(tasks, stored, strict=True)]
+
+    def is_quick(self, body: Any) -> bool:
+        """Whether it takes no time to speak of to find out if `body` describes a task."""
+        return (
+            isinstance(body, dict)
+            and body.get("task_type") != TaskType.SCHEDULED
+            and all(kind.knows(body) for kind in self._kinds.values() if kind.marks & body.keys())
+        )
 
     def losses(self, task: Task) -> int:
         """How many workers may die under a run of the task before it counts as lost."""

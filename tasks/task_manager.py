@@ -21,7 +21,7 @@ from tasks.planner import missed_until
 from tasks.preview import Preview, preview
 from tasks.principal import Principal
 from tasks.signature import Signer
-from tasks.store import Busy, Kept, Receipt, Reused, Store, Tally
+from tasks.store import Batch, Busy, Kept, Receipt, Reused, Store, Tally
 from tasks.store.deliveries import DeliveryLog, Generation
 from tasks.store.secrets import Secret
 from tasks.submission import stored_cron
@@ -80,6 +80,21 @@ class TaskManager:
         """
         owner = self._changer().name
         return self._intake.store([self._intake.accept(body)], owner, promise, account)[0]
+
+    def submit_each(self, asked: Sequence[tuple[Any, Account]]) -> Sequence[Task | Exception]:
+        """Store the tasks that bodies describe, each with its account and as `submit` does, in one round trip.
+
+        They have nothing to do with each other: one that is refused is an InvalidTask or TooMuch in its place.
+        """
+        owner = self._changer().name
+        read = [self._intake.read(body, owner, account) for body, account in asked]
+        stored = iter(self._intake.store_each([each for each in read if isinstance(each, Batch)]))
+        found = [next(stored) if isinstance(each, Batch) else each for each in read]
+        return [each if isinstance(each, Exception) else each[0] for each in found]
+
+    def is_quick(self, body: Any) -> bool:
+        """Whether submitting `body` takes no longer than Redis does."""
+        return self._intake.is_quick(body)
 
     def submit_all(self, body: Any, promise: Promise | None = None, account: Account | None = None) -> Sequence[Task]:
         """Store the tasks that `body` lists in `tasks`, all or none; otherwise as `submit` does."""

@@ -50,6 +50,10 @@ class Sandbox:
 
     # --- Checking
 
+    def knows(self, source: str) -> bool:
+        """Whether `check` need ask nobody."""
+        return self.compiled.get(source) is not None
+
     def check(self, source: str, function_name: str) -> list[FieldProblem]:
         """What keeps `function_name` of `source` from being run; empty if nothing does. Runs none of it."""
         found = inputs.check_source(source)

@@ -21,9 +21,11 @@ from tasks.store.records import (
     Tally,
 )
 from tasks.store.store import Store
+from tasks.store.submitting import Batch
 
 __all__ = [
     "BUCKETS",
+    "Batch",
     "Busy",
     "Claim",
     "Due",

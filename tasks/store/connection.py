@@ -6,9 +6,9 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 import hiredis
 import redis
@@ -58,6 +58,29 @@ class Connection:
         """What the script answers. Raises StoreUnavailable."""
         return self.guard(lambda: self._run(script, arguments))
 
+    def run_each(self, script: str, calls: Sequence[tuple[str | int | float, ...]]) -> Sequence[Any]:
+        """What the script answers to each call, all sent at once; where one fails its fault is in the answer's place.
+
+        Raises StoreUnavailable where Redis does not answer: nobody knows what became of any of them.
+        """
+        if not calls:
+            return []
+        _, digest = _script(script)
+        packed = b"".join(_packed("EVALSHA", digest, 1, PREFIX, *arguments) for arguments in calls)
+        answers = self.guard(lambda: self._exchange(packed, len(calls)))
+        return [self._settled(script, *pair) for pair in zip(calls, answers, strict=True)]
+
+    def _settled(self, script: str, arguments: tuple[str | int | float, ...], answer: Any) -> Any:
+        """The answer to one of several calls, or its fault."""
+        if not isinstance(answer, exceptions.ResponseError):
+            return answer
+        try:
+            if isinstance(answer, exceptions.NoScriptError):
+                return self.run(script, *arguments)
+            return self.guard(lambda: _raise(answer))
+        except Exception as fault:  # noqa: BLE001 - each call has its own, which the caller raises
+            return fault
+
     def _run(self, script: str, arguments: tuple[str | int | float, ...]) -> Any:
         text, digest = _script(script)
         try:
@@ -75,24 +98,26 @@ class Connection:
         return understand(answer) if understand else answer
 
     def _ask(self, *words: str | int | float) -> Any:
-        """Send a command over a connection that nobody else uses meanwhile, and read the answer.
+        (answer,) = self._exchange(_packed(*words), 1)
+        return _raise(answer) if isinstance(answer, exceptions.ResponseError) else answer
+
+    def _exchange(self, packed: bytes, count: int) -> Sequence[Any]:
+        """Send commands over a connection that nobody else uses meanwhile, and read as many answers, errors too.
 
         redis-py looks at a connection before each command, counts, times and tells what it does: half of what a command
         costs. What is broken shows when it is used, and is opened again once.
         """
         connection = self._take()
 
-        def ask() -> Any:
+        def exchange() -> list[Any]:
             if not connection.is_connected:
                 connection.connect()  # sending would do that too, but without asking Sentinels for the master
-            # Its stub means a tuple of any length.
-            connection.send_packed_command([hiredis.pack_command(words)], check_health=False)  # type: ignore[arg-type]
-            return connection.read_response()
+            connection.send_packed_command([packed], check_health=False)
+            return [_read(connection) for _ in range(count)]
 
         try:
-            return connection.retry.call_with_retry(ask, lambda _: self._miss(connection))
-        except exceptions.ResponseError:
-            raise
+            answers: list[Any] = connection.retry.call_with_retry(exchange, lambda _: self._miss(connection))
+            return answers
         except BaseException:
             self._miss(connection)  # an answer may still be on its way
             raise
@@ -134,6 +159,22 @@ class Connection:
     def close(self) -> None:
         """Give the connections back."""
         self._redis.close()
+
+
+def _packed(*words: str | int | float) -> bytes:
+    """A command as it goes over the wire."""
+    return bytes(hiredis.pack_command(words))  # type: ignore[arg-type]  # its stub means a tuple of any length
+
+
+def _read(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except exceptions.ResponseError as error:
+        return error
+
+
+def _raise(error: exceptions.ResponseError) -> NoReturn:
+    raise error
 
 
 #: In front of every key. The braces are a hash tag: all keys share one slot of a Redis cluster.

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks import errors
-from tasks.model import Priority, Run, Status, Task, TaskType
-from tasks.store import parse
+from tasks.model import Run, Status, Task, TaskType
+from tasks.store import parse, submitting
 from tasks.store.connection import PREFIX, Connection
 from tasks.store.counters import Counters
 from tasks.store.deliveries import Deliveries, callback_word
 from tasks.store.live import Live
 from tasks.store.receipts import Receipt, Receipts
-from tasks.store.records import Claim, Due, DueSchedule, Entry, FireOrder, Letter, Moved, Note, Pulse, Quotas
+from tasks.store.records import Claim, Due, DueSchedule, Entry, FireOrder, Moved, Pulse, Quotas
 from tasks.store.secrets import Secrets
+from tasks.store.submitting import Batch, compact
 
 #: Milliseconds for which a run belongs to the worker that claimed it, unless a heartbeat extends it.
 LEASE = 30_000
@@ -72,43 +73,24 @@ class Store:
     ) -> tuple[int, bool]:
         """Store one task as `submit_all` does; when it is due, and whether to ring for its first run."""
         entry = Entry(task=task, delay=delay, losses=losses)
-        return self.submit_all([entry], owner=task.owner, history=history, quotas=quotas)[0]
+        batch = Batch(entries=[entry], owner=task.owner, history=history, quotas=quotas or Quotas())
+        return self.submit_all(batch)[0]
 
-    def submit_all(
-        self,
-        entries: Sequence[Entry],
-        *,
-        owner: str,
-        history: int,
-        quotas: Quotas | None = None,
-        receipt: Receipt | None = None,
-        answer: str = "",
-        note: Note | None = None,
-        letters: Mapping[Priority, Letter] | None = None,
-    ) -> Sequence[tuple[int, bool]]:
+    def submit_all(self, batch: Batch) -> Sequence[tuple[int, bool]]:
         """Store tasks of one owner with their first runs and index entries, all or none.
 
-        For each: when it is due, and whether to ring for its first run. With `letters` that has been done. `history` is
-        how many runs are kept. In the same step `answer` is kept where there is an open `receipt`, and `note` goes into
-        the audit log unless all was stored before. Raises TooMuch where the owner's quota is full, and ReceiptTaken
-        where the receipt no longer is the caller's.
+        For each: when it is due, and whether to ring for its first run. Raises TooMuch where the owner's quota is full,
+        and ReceiptTaken where the receipt no longer is the caller's.
         """
-        most = quotas or Quotas()
-        bells = [letters[priority] if letters else None for priority in (Priority.HIGH, Priority.NORMAL)]
-        found = self._redis.run(
-            "submit",
-            *(owner, "" if most.tasks is None else most.tasks, "" if most.schedules is None else most.schedules),
-            *(history, RING_AT_MOST),
-            *((receipt.key, receipt.token, answer) if receipt else ("", "", "")),
-            *((_json([word for pair in note.entry.items() for word in pair]), note.keep) if note else ("", "")),
-            *(word for letter in bells for word in ((letter.list, letter.text) if letter else ("", ""))),
-            *(word for entry in entries for word in _words(entry)),
-        )
-        if found[0] == "quota":
-            raise _quota_full(*found[1:])
-        if found[0] == "taken":
-            raise errors.ReceiptTaken("Another request with this Idempotency-Key has taken over.")
-        return [(int(due), bool(rings)) for due, rings in zip(found[::2], found[1::2], strict=True)]
+        return submitting.told(self._redis.run("submit", *submitting.words(batch, RING_AT_MOST)))
+
+    def submit_each(self, batches: Sequence[Batch]) -> Sequence[Sequence[tuple[int, bool]] | Exception]:
+        """Store each batch as `submit_all` does, all sent at once: what became of each, or the fault it met.
+
+        Each is a step of its own, so one that is refused does not touch the others.
+        """
+        calls = [submitting.words(batch, RING_AT_MOST) for batch in batches]
+        return [_told(answer) for answer in self._redis.run_each("submit", calls)]
 
     def owner(self, task_id: str) -> str | None:
         """Whose task it is; None where there is none."""
@@ -184,7 +166,7 @@ class Store:
         """
         due = "" if task.next_run_at is None else task.next_run_at
         following = "" if next_due is None else next_due
-        return self._moved(task.id, self._redis.run("resume", task.id, due, following, _json(list(skip)), missed))
+        return self._moved(task.id, self._redis.run("resume", task.id, due, following, compact(list(skip)), missed))
 
     @staticmethod
     def _moved(task_id: str, answer: Any) -> Moved:
@@ -220,10 +202,10 @@ class Store:
         """
         answer = self._redis.run(
             "edit",
-            *(task.id, revision, task.priority, _json(parse.about(task)), _json(task.spec), _json(task.tags)),
+            *(task.id, revision, task.priority, compact(parse.about(task)), compact(task.spec), compact(task.tags)),
             *("" if task.expires_in is None else round(task.expires_in * 1000), losses),
             *("" if seen_due is None else seen_due, task.next_run_at or 0, "" if delay is None else delay),
-            *(_json(list(skip)), missed, uuid.uuid4().hex, callback_word(task.callback)),
+            *(compact(list(skip)), missed, uuid.uuid4().hex, callback_word(task.callback)),
         )
         if not answer:
             raise _no_task(task.id)
@@ -285,14 +267,14 @@ class Store:
         """
         recorded, *following = self._redis.run(
             "finish",
-            *(claim.run_id, worker, claim.attempt, status, reason, _json(outcome)),
+            *(claim.run_id, worker, claim.attempt, status, reason, compact(outcome)),
             *("" if retry_after is None else retry_after, LEASE, next_kind, of_one_owner or ""),
         )
         return bool(recorded), _claim(following[0]) if following and following[0] else None
 
     def give_back(self, claim: Claim, worker: str, outcome: Mapping[str, Any]) -> Status | None:
         """Return a run that had to be broken off; its status now, None where it is no longer ours."""
-        status = self._redis.run("give_back", claim.run_id, worker, claim.attempt, _json(outcome))
+        status = self._redis.run("give_back", claim.run_id, worker, claim.attempt, compact(outcome))
         return Status(status) if status else None
 
     def unclaim(self, worker: str, known: Sequence[str]) -> Sequence[str]:
@@ -314,8 +296,8 @@ class Store:
             worker,
             LEASE,
             WORKER_GONE,
-            _json(about),
-            _json({kind: min(many, RING_AT_MOST) for kind, many in free.items()}),
+            compact(about),
+            compact({kind: min(many, RING_AT_MOST) for kind, many in free.items()}),
             of_one_owner or "",
         )
         stops, lost, waiting, callbacks = self._redis.run("heartbeat", *said, *held)
@@ -398,22 +380,10 @@ def _claim(answer: Sequence[Any]) -> Claim:
     )
 
 
-def _words(entry: Entry) -> tuple[str | int, ...]:
-    task = entry.task
-    return (
-        *(task.id, task.task_type, task.kind, task.priority, task.created_at),
-        *(_json(parse.about(task)), _json(task.spec), _json(task.tags)),
-        *("" if entry.delay is None else entry.delay, "" if task.next_run_at is None else task.next_run_at),
-        *("" if task.expires_in is None else round(task.expires_in * 1000), entry.losses),
-        "1" if task.status is Status.PAUSED else "",
-        callback_word(task.callback),
-    )
-
-
 def _order(order: FireOrder) -> str:
     """As fire.lua reads it."""
     seen = order.schedule
-    return _json(
+    return compact(
         [
             *(seen.task_id, str(seen.due_at), seen.status, "" if order.next_due is None else str(order.next_due)),
             *(order.overlap, order.max_runs or 0, list(order.fire), list(order.skip), order.reason, order.missed),
@@ -421,23 +391,16 @@ def _order(order: FireOrder) -> str:
     )
 
 
-#: json.dumps makes one anew for each call that asks for what is not its default.
-_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _json(value: Any) -> str:
-    return _compact.encode(value)
-
-
 def _lower(text: str) -> str:
     """`text` as Lua's string.lower makes it: letters beyond ASCII stay as they are."""
     return text.encode().lower().decode()
 
 
-def _quota_full(which: str, size: str) -> errors.TooMuch:
-    what = {"tasks": "stored tasks", "schedules": "schedules"}[which]
-    text = f"You have {size} {what}, which is all that you may have: delete some, or ask for a larger quota."
-    return errors.TooMuch(text, code="quota_exceeded")
+def _told(answer: Any) -> Sequence[tuple[int, bool]] | Exception:
+    try:
+        return answer if isinstance(answer, Exception) else submitting.told(answer)
+    except errors.ServiceError as refusal:
+        return refusal
 
 
 def _no_task(task_id: str) -> errors.TaskNotFound:

@@ -16,8 +16,8 @@ import redis
 
 import celery_app
 from config.settings import load
-from tasks.model import Priority
-from tasks.store import Entry
+from tasks.model import Priority, Task
+from tasks.store import Batch, Entry
 from tests.integration.service import Service, wait_for
 from tests.make import make_task
 
@@ -89,6 +89,11 @@ def test_a_bell_is_the_message_that_celery_would_have_sent(server: Service, prio
     client.close()
 
 
+def batch_of(task: Task, app: celery_app.TaskApp) -> Batch:
+    entry = Entry(task=task, delay=None, losses=1)
+    return Batch(entries=[entry], owner="me", history=1, letters=app.bell.letters)
+
+
 @pytest.mark.parametrize("priority", list(Priority))
 def test_the_store_rings_with_the_same_message_in_the_step_that_stores_the_task(
     server: Service, priority: Priority
@@ -96,9 +101,7 @@ def test_the_store_rings_with_the_same_message_in_the_step_that_stores_the_task(
     client = redis.Redis(port=server.redis_port, decode_responses=True)
     app = app_of(server)
     task = make_task(priority=priority)
-    ((_, rings),) = app.store.submit_all(
-        [Entry(task=task, delay=None, losses=1)], owner="me", history=1, letters=app.bell.letters
-    )
+    ((_, rings),) = app.store.submit_all(batch_of(task, app))
     assert not rings
     assert client.info("commandstats")["cmdstat_lpush"]["calls"] == 1
     key, message = taken(client)
@@ -135,9 +138,7 @@ def test_a_stock_worker_hears_every_bell(server: Service, tmp_path: Path) -> Non
     for priority in Priority:  # fewer than RING_AT_MOST, so that the Store rings for each
         for _ in range(4):
             task = make_task(priority=priority)
-            app.store.submit_all(
-                [Entry(task=task, delay=None, losses=1)], owner="me", history=1, letters=app.bell.letters
-            )
+            app.store.submit_all(batch_of(task, app))
             stored.append(f"{task.id}.1")
     broker = f"redis://127.0.0.1:{server.redis_port}/0"
     with (tmp_path / "stock.out").open("wb") as out:

@@ -29,7 +29,8 @@ def request(body: Any, line: str = "POST /api/tasks HTTP/1.1", **headers: str) -
 def asked(api: Api, data: bytes) -> Any:
     lane = api.app.express
     assert lane is not None
-    return lane.answer(data, "127.0.0.1")
+    plain = lane.read(data, "127.0.0.1")
+    return None if plain is None else lane.answer([plain])[0]
 
 
 def without_names(text: str) -> str:
@@ -129,17 +130,61 @@ def test_a_request_that_is_followed_by_another_takes_the_long_way(api: Api) -> N
     assert plain(b"POST /api/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json") is None
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"{", b'{"a": NaN}', b'{"a": 1, "a": 1}', b"\xff", b"[" * 9000, b"[]", json.dumps(code_body(nmae="x")).encode()],
-)
-def test_a_fault_is_told_by_the_long_way_as_if_there_were_no_other(api: Api, content: bytes) -> None:
-    sent = {"data": content, "headers": {**HEADERS, "X-Request-Id": "one"}}
-    long = api.call("POST", "/api/tasks", **sent)
-    faulty = api.call("POST", "/api/tasks", **sent, environ_base={FAULT: asked(api, request(content))})
-    assert long.status_code in (400, 422)
-    assert (faulty.status, faulty.text, dict(faulty.headers)) == (long.status, long.text, dict(long.headers))
+def test_what_is_no_task_is_told_by_the_long_way_as_if_there_were_no_other(api: Api) -> None:
+    for content in (b"[]", b"{}", json.dumps(code_body(nmae="x")).encode()):
+        sent = {"data": content, "headers": {**HEADERS, "X-Request-Id": "one"}}
+        long = api.call("POST", "/api/tasks", **sent)
+        faulty = api.call("POST", "/api/tasks", **sent, environ_base={FAULT: asked(api, request(content))})
+        assert long.status_code == 422
+        assert (faulty.status, faulty.text, dict(faulty.headers)) == (long.status, long.text, dict(long.headers))
     assert api.get("/api/tasks").json["total"] == 0
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"a": NaN}', b'{"a": 1, "a": 1}', b"\xff", b"[" * 9000, b'"\\ud800"'])
+def test_what_is_no_json_takes_the_long_way(api: Api, content: bytes) -> None:
+    assert asked(api, request(content)) is None
+
+
+def test_of_several_each_has_its_own_answer(store: Store, tmp_path: Path) -> None:
+    api = make_api(store, tmp_path, quota_tasks=2)
+    lane = api.app.express
+    assert lane is not None
+    bodies = [code_body(name="one"), code_body(nmae="x"), code_body(name="two"), code_body(name="three")]
+    plain = [lane.read(request(body), "127.0.0.1") for body in bodies]
+    one, wrong, two, three = lane.answer([each for each in plain if each])
+    assert isinstance(wrong, InvalidTask)
+    assert isinstance(three, TooMuch)
+    assert [json.loads(told(each)[1])["name"] for each in (one, two) if isinstance(each, bytes)] == ["one", "two"]
+    assert sorted(task["name"] for task in api.get("/api/tasks").json["tasks"]) == ["one", "two"]
+    api.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "quick"),
+    [
+        (http_body(), True),
+        (code_body(), False),
+        (code_body(kwargs={"text": "x" * 20_000}), False),
+        (http_body(task_type="scheduled", cron_expression="* * * * *"), False),
+        ([], False),
+    ],
+    ids=str,
+)
+def test_only_what_needs_nobody_but_redis_is_quick(api: Api, body: Any, quick: bool) -> None:
+    lane = api.app.express
+    assert lane is not None
+    plain = lane.read(request(body), "127.0.0.1")
+    assert plain is not None
+    assert plain.is_quick is quick
+
+
+def test_code_that_was_seen_before_is_quick(api: Api) -> None:
+    lane = api.app.express
+    assert lane is not None
+    api.submit()
+    plain = lane.read(request(code_body()), "127.0.0.1")
+    assert plain is not None
+    assert plain.is_quick
 
 
 def test_an_empty_body_takes_the_long_way(api: Api) -> None:

@@ -104,7 +104,7 @@ def test_a_try_that_was_overtaken_stores_nothing(api: Api) -> None:
 
     def overtaken(*args: Any, **options: Any) -> Any:
         api.store.submit_all = store_all  # type: ignore[method-assign]
-        receipt = options["receipt"]
+        receipt = args[0].receipt
         api.store._redis.command("HSET", "{tms}:receipt:" + receipt.key, "ends", 1)
         assert api.app.test_client().post("/api/tasks", json=code_body(), headers=KEY).status_code == 201
         return store_all(*args, **options)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tasks import identifier
-from tasks.errors import TaskNotFound
+from tasks.errors import TaskNotFound, TooMuch
 from tasks.model import Retry, Status, Task
-from tasks.store import Claim, Store
+from tasks.store import Batch, Claim, Entry, Quotas, Store
 from tasks.store.store import RING_AT_MOST
 from tests.make import NOW, end, fire, keys, make_task, make_timing, submit, take
 
@@ -617,3 +617,18 @@ def test_a_page_of_large_runs_is_cut_and_none_is_left_out(store: Store) -> None:
     assert [number for page in pages for number in page] == [7, 6, 5, 4, 3, 2, 1]
     assert len(pages) == 3
     assert len(store.runs(task.id, limit=100, status="succeeded")[0]) == 2
+
+
+def test_of_batches_that_are_stored_together_each_has_its_own_fate(store: Store) -> None:
+    store.connection.command("SCRIPT", "FLUSH")
+    tasks = [make_task() for _ in range(4)]
+    quotas = Quotas(tasks=2)
+    batches = [
+        Batch(entries=[Entry(task=task, delay=None, losses=1)], owner="o", history=1, quotas=quotas) for task in tasks
+    ]
+    first, second, third, again = store.submit_each([*batches[:3], batches[0]])
+    assert first == again
+    assert isinstance(second, list)
+    assert isinstance(third, TooMuch)
+    assert [store.owner(task.id) for task in tasks] == ["o", "o", None, None]
+    assert store.submit_each([]) == []

@@ -14,17 +14,19 @@ import pytest
 import redis
 
 from tasks.errors import StoreUnavailable
-from tasks.store import Claim, DueSchedule, Entry, Store
+from tasks.store import Batch, Claim, DueSchedule, Entry, Store
 from tests.make import client_of, end, fire_as_seen, make_task, submit, take
 from tests.valkey import Valkey
 
 ID = "00000000-0000-7000-8000-000000000000"
 CLAIM = Claim(run_id=f"{ID}.1", kind="code", attempt=1, started_at=1, about={}, spec={})
 SCHEDULE = DueSchedule(task_id=ID, due_at=1, status="scheduled", text="{}")
+ENTRY = Entry(task=make_task(), delay=None, losses=1)
 VERBS: dict[str, Callable[[Store], Any]] = {
     "submit": lambda store: store.submit(make_task(), delay=None, losses=1, history=1),
     "get": lambda store: store.get(ID),
-    "submit_all": lambda store: store.submit_all([Entry(task=make_task(), delay=None, losses=1)], owner="o", history=1),
+    "submit_all": lambda store: store.submit_all(Batch(entries=[ENTRY], owner="o", history=1)),
+    "submit_each": lambda store: store.submit_each([Batch(entries=[ENTRY], owner="o", history=1)] * 2),
     "list": lambda store: store.list(limit=5),
     "runs": lambda store: store.runs(ID, limit=5),
     "owner": lambda store: store.owner(ID),
