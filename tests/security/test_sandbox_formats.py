@@ -16,6 +16,9 @@ TEMPLATES = (
     "{a.__globals__}",
     "{0[key].__globals__}",
     "{.__globals__}",
+    "{} {.__globals__}",
+    "{[0].__globals__}",
+    "{:{.__globals__}}",
 )
 WAYS = (
     "TEMPLATE.format(THING, '', a=THING)",
@@ -101,3 +104,26 @@ def test_a_template_and_a_formatter_reach_nothing(everything: Sandbox) -> None:
             except KeyError as error: return f"contained {error}"
     """
     assert assert_contained(everything, source).value == "contained 'f.__globals__'"
+
+
+def test_fields_that_read_attributes_are_filled_in_as_in_python(plain: Sandbox) -> None:
+    templates = [
+        "{.real}", "{.real} {} {.imag}", "{.real:{.imag}}|{}", "{0.real} {1.imag}", "{:{.real}}", "{}{{}}{.real:>4}",
+        "{.real} {0}", "{0} {.real}", "{.real", "{.}", "{9.real}", "{.nothing}", "{n.real} {.imag}", "{.real!z}",
+    ]  # fmt: skip
+    source = """
+        def f(templates):
+            found = []
+            for template in templates:
+                try: found.append(template.format(7, 8, 9, 10, n=5))
+                except Exception as error: found.append(type(error).__name__)
+            return found
+        """
+
+    def native(template: str) -> str:
+        try:
+            return template.format(7, 8, 9, 10, n=5)
+        except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
+            return type(error).__name__
+
+    assert attempt(plain, source, templates).value == [native(template) for template in templates]
