@@ -46,7 +46,7 @@ def _told(error: BaseException, code: str) -> dict[str, Any]:
 
 
 def _earlier(error: BaseException) -> tuple[BaseException | None, str]:
-    if error.__cause__ is not None:
+    if isinstance(error.__cause__, BaseException):  # `raise x from C` keeps what C() gave, whatever it is
         return error.__cause__, "cause"
     if error.__suppress_context__:
         return None, ""

@@ -307,3 +307,9 @@ def test_a_function_whose_definition_was_left_out_is_told_so(plain: Sandbox) -> 
     verdict = attempt(plain, "if not __debug__:\n    def f(): return 1")
     assert verdict.code == "code_raised"
     assert verdict.failure.message == "NameError: the code has defined no function f when it is called"
+
+
+def test_a_cause_that_is_no_exception_is_left_out(plain: Sandbox) -> None:
+    # CPython keeps whatever C() gives, and calls it an exception.
+    source = "class C(Exception):\n    def __new__(cls): return 5\ndef f(): raise ValueError('told') from C"
+    assert attempt(plain, source).failure.message == "ValueError: told"
