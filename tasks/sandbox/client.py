@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import marshal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -16,7 +17,7 @@ from tasks.sandbox.compiled import Compiled, CompiledSources
 from tasks.sandbox.death import LOST, Bounds, explain
 from tasks.sandbox.host import ReadyChild, SandboxUnavailable
 from tasks.sandbox.inputs import CODE, NAME, problem
-from tasks.sandbox.problems import not_found
+from tasks.sandbox.problems import MAX_PROBLEMS, not_found
 from tasks.sandbox.session import Heard, Session, Violation, parse_json, parse_result, parse_usage
 from tasks.sandbox.supply import Supply
 from tasks.sandbox.trace import told_failure
@@ -27,10 +28,16 @@ __all__ = ["Sandbox", "SandboxUnavailable"]
 T = TypeVar("T")
 #: Seconds a source may take to compile.
 CHECK_SECONDS = 10.0
+#: Seconds of processor time that it may take; the longest sources take half of one.
+CHECK_CPU_SECONDS = 5
+#: Sources that one process checks at a time: each may take as much memory as a run.
+CHECKS_AT_ONCE = 8
 #: Seconds within which the children of a zygote that was killed are dead, on a machine with much else to do.
 SOON = 5.0
 
 COMPILED = frozenset({wire.PROBLEMS, wire.CODE, wire.REFUSED})
+#: Lines and columns are not beyond the end of the source, nor is the place after its last character.
+MAX_PLACE = inputs.MAX_SOURCE_BYTES + 1
 FINISHED = frozenset({wire.RESULT, wire.FAILURE, wire.REFUSED})
 
 
@@ -43,7 +50,9 @@ class Sandbox:
     def __init__(self, *, memory_mb: int, cpu_seconds: int, extra_modules: Sequence[str] = ()) -> None:
         """Starts nothing yet."""
         self._budget = Budget(memory_mb, cpu_seconds)
-        self._checkers = Supply(wire.COMPILE, self._budget, extra_modules)
+        self._check_cpu = min(cpu_seconds, CHECK_CPU_SECONDS)
+        self._checkers = Supply(wire.COMPILE, Budget(memory_mb, self._check_cpu), extra_modules)
+        self._checks = threading.BoundedSemaphore(CHECKS_AT_ONCE)
         self._runners = Supply(wire.RUN, self._budget, extra_modules)
         #: Sources known so far.
         self.compiled = CompiledSources()
@@ -69,11 +78,15 @@ class Sandbox:
         return _missing(function_name, compiled)
 
     def _compile(self, source: str) -> Compiled:
-        leash = Leash(time.monotonic() + CHECK_SECONDS, Bounds(CHECK_SECONDS, self._budget.cpu_seconds), Report(0))
+        if not self._checks.acquire(timeout=CHECK_SECONDS):
+            raise SandboxUnavailable("Too many sources are being checked now; try again.")
         try:
+            leash = Leash(time.monotonic() + CHECK_SECONDS, Bounds(CHECK_SECONDS, self._check_cpu), Report(0))
             compiled = self._compile_for_run(source, leash)
         except Violation:
             return _too_complex("The code cannot be compiled safely; simplify it.")
+        finally:
+            self._checks.release()
         if isinstance(compiled, Compiled):
             return compiled
         if not compiled.permanent:  # the machine's fault: the process was lost, or killed for lack of memory
@@ -147,6 +160,7 @@ class Sandbox:
 
     def _compile_for_run(self, source: str, leash: Leash) -> Compiled | Failed:
         """Raises Violation and SandboxUnavailable."""
+        leash = leash._replace(bounds=leash.bounds._replace(cpu_seconds=self._check_cpu))
         return _once_more_if_lost(lambda: self._compile_once(source, leash), leash.report)
 
     def _compile_once(self, source: str, leash: Leash) -> Compiled | Failed:
@@ -263,15 +277,16 @@ def _refusal(payload: bytes) -> str:
 
 def _problems(payload: bytes) -> tuple[FieldProblem, ...]:
     try:
-        found = tuple(
-            problem(CODE, str(code)[:80], str(message)[:1000], int(line), int(column))
-            for code, message, line, column in parse_json(payload)
-        )
+        found = [(code, message, line, column) for code, message, line, column in parse_json(payload)]
     except (TypeError, ValueError):
         raise Violation from None
-    if not found:
+    if not 0 < len(found) <= MAX_PROBLEMS:
         raise Violation
-    return found
+    for code, message, line, column in found:
+        places = type(line) is type(column) is int and 0 <= line <= MAX_PLACE and 0 <= column <= MAX_PLACE
+        if not (isinstance(code, str) and isinstance(message, str) and places):
+            raise Violation
+    return tuple(problem(CODE, code[:80], message[:1000], line, column) for code, message, line, column in found)
 
 
 def _functions(payload: bytes) -> frozenset[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
 
 from tasks.model import Failed, Limits
 from tasks.report import Report
-from tasks.sandbox import Sandbox
+from tasks.sandbox import Sandbox, client
+from tasks.sandbox.session import Violation
 from tests.security.attempts import LIMITS, attempt, attempt_raw
 
 FORGE = """
@@ -137,3 +139,34 @@ def test_a_function_that_the_code_does_not_define_is_told_the_first_time_too(pla
     assert isinstance(outcome, Failed)
     assert (outcome.code, report.stdout) == ("code_rejected", "")
     assert "defines no function f at top level; it defines g." in outcome.message
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "[]", "{}", "5", "[1]", '[["a", "b", 1]]', '[["a", "b", 1, 1, 1]]', '[["a", "b", "1", 1]]', '[["a", "b", 1.5, 1]]',
+        '[["a", "b", true, 1]]', '[["a", "b", -1, 1]]', '[["a", "b", 1, 65538]]', '[["a", 5, 1, 1]]', '[[[], "b", 1, 1]]',
+        '[["a", ' + "[" * 900 + "]" * 900 + ", 1, 1]]", "[" + ", ".join(['["a", "b", 1, 1]'] * 101) + "]",
+        '[["a", "\\ud800", 1, 1]]', "[" * 100_000,
+    ],
+    ids=range(17),
+)  # fmt: skip
+def test_problems_that_no_compiler_of_ours_finds_are_a_violation(told: str) -> None:
+    with pytest.raises(Violation):
+        client._problems(told.encode())
+    assert client._problems(b'[["a", "b", 1, 65537]]')[0].column == 65_537
+
+
+def test_no_more_sources_are_checked_at_once_than_there_is_memory_for(
+    plain: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "CHECK_SECONDS", 0.1)
+    with contextlib.ExitStack() as busy:
+        for _ in range(client.CHECKS_AT_ONCE):
+            busy.enter_context(plain._checks)
+        found = plain.check("def f(): return 'one too many'", "f")
+        assert [(each.code, each.message) for each in found] == [
+            ("sandbox_unavailable", "Too many sources are being checked now; try again.")
+        ]
+    monkeypatch.undo()
+    assert plain.check("def f(): return 'one too many'", "f") == []
