@@ -14,6 +14,8 @@ from tasks.errors import FieldProblem
 
 MAX_ENTRIES = 1024
 MAX_BYTES = 32 * 1024 * 1024
+#: What a problem or a name takes besides its text.
+OBJECT_BYTES = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,12 @@ class Compiled:
     functions: frozenset[str] = frozenset()
     #: Marshalled code, empty if there are problems.
     code: bytes = b""
+
+    @property
+    def weight(self) -> int:
+        """About as many bytes as it takes."""
+        texts = sum(len(each.message) for each in self.problems) + sum(map(len, self.functions))
+        return len(self.code) + texts + OBJECT_BYTES * (1 + len(self.problems) + len(self.functions))
 
 
 class CompiledSources:
@@ -54,10 +62,10 @@ class CompiledSources:
             if key in self._known:
                 return
             self._known[key] = compiled
-            self._bytes += len(compiled.code)
+            self._bytes += compiled.weight
             while self._bytes > MAX_BYTES or len(self._known) > MAX_ENTRIES:
                 _, oldest = self._known.popitem(last=False)
-                self._bytes -= len(oldest.code)
+                self._bytes -= oldest.weight
 
 
 def _key(source: str) -> bytes:
