@@ -76,7 +76,7 @@ def post(path: str, body: bytes) -> bytes:
 
 
 async def _submit(port: int, request: bytes, count: int, connections: int) -> Loaded:
-    loaded, left = Loaded(), iter(range(count))
+    loaded, left, answers = Loaded(), iter(range(count)), list[bytes]()
     clients = [await connect(port) for _ in range(connections)]
 
     async def work(client: Client) -> None:
@@ -84,11 +84,12 @@ async def _submit(port: int, request: bytes, count: int, connections: int) -> Lo
             started = time.perf_counter()
             body = await client.ask(request)
             loaded.latencies.append(time.perf_counter() - started)
-            loaded.ids.append(str(json.loads(body).get("id", "")))
+            answers.append(body)
 
     started = time.perf_counter()
     await asyncio.gather(*(work(client) for client in clients))
     loaded.seconds = time.perf_counter() - started
+    loaded.ids = [str(json.loads(body).get("id", "")) for body in answers]  # not while it loads
     return loaded
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
@@ -24,8 +25,11 @@ FURTHEST = 315_360_000
 TOLERANCE = 60
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
 def _visible(text: str) -> str:
-    if not text.strip() or any(ord(character) < 32 or ord(character) == 127 for character in text):
+    if not text.strip() or _CONTROL.search(text):
         raise ValueError("must hold visible characters and no control characters")
     return text
 
@@ -112,6 +116,8 @@ TIMING: Mapping[TaskType, tuple[str, ...]] = {
         *("max_runs", "overlap", "misfire", "misfire_limit"),
     ),
 }
+#: The type of task that has each of them.
+_TIMED = {name: task_type for task_type, names in TIMING.items() for name in names}
 #: What a scheduled task has where it does not say.
 SCHEDULE_DEFAULTS = {"timezone": "UTC", "overlap": Overlap.SKIP, "misfire": Misfire.ONCE, "misfire_limit": 10}
 
@@ -186,11 +192,10 @@ class Parser:
         self, submission: Submission, body: Mapping[str, Any], now: int, problems: list[FieldProblem]
     ) -> dict[str, Any]:
         wanted = TIMING[submission.task_type]
-        for task_type, names in TIMING.items():
-            for name in names:
-                if body.get(name) is not None and name not in wanted:
-                    text = f"Only {task_type} tasks have `{name}`; this task is {submission.task_type}."
-                    problems.append(_problem(f"/{name}", "field_of_other_type", text))
+        for name in () if _TIMED.keys().isdisjoint(body) else _TIMED:
+            if body.get(name) is not None and name not in wanted:
+                text = f"Only {_TIMED[name]} tasks have `{name}`; this task is {submission.task_type}."
+                problems.append(_problem(f"/{name}", "field_of_other_type", text))
         timing = {name: getattr(submission, name) for name in wanted if getattr(submission, name) is not None}
         if submission.task_type is TaskType.DELAYED:
             problems.extend(_delay_problems(timing, body, now))

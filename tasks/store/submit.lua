@@ -65,6 +65,15 @@ local function first_run(id, kind, prio, status, due)
   return 0
 end
 
+-- Scores and ids for each index, added together: a command a task and index costs as much as all else of it.
+local indexed = {}
+local function index(key, id)
+  local members = indexed[key] or {}
+  indexed[key] = members
+  members[#members + 1] = 0
+  members[#members + 1] = id
+end
+
 -- How many of each type and kind have been stored now.
 local submitted = {}
 
@@ -97,8 +106,8 @@ local function store(i, now)
   end
   redis.call('HSET', task_key(id), unpack(fields))
   set_body(id, about, spec)
-  redis.call('ZADD', group_key(status, kind_of_task, kind), 0, id)
-  redis.call('ZADD', index_key('owner', owner), 0, id)
+  index(group_key(status, kind_of_task, kind), id)
+  index(index_key('owner', owner), id)
   local sort = kind_of_task .. ':' .. kind
   if not submitted[sort] then redis.call('SADD', KINDS, kind) end
   submitted[sort] = (submitted[sort] or 0) + 1
@@ -118,6 +127,11 @@ for i = FIRST, #ARGV, FIELDS do
   local due, rings = store(i, now)
   answer[#answer + 1] = due
   answer[#answer + 1] = rings
+end
+for key, members in pairs(indexed) do
+  for first = 1, #members, 2000 do
+    redis.call('ZADD', key, unpack(members, first, math.min(first + 1999, #members)))
+  end
 end
 for sort, many in pairs(submitted) do count('submitted:' .. sort, 'submitted', now, many) end
 if ARGV[6] ~= '' then redis.call('HSET', receipt_key(ARGV[6]), 'answer', ARGV[8]) end

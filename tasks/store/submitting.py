@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from tasks import errors
@@ -51,7 +52,7 @@ def words(batch: Batch, ring_at_most: int) -> tuple[str | int, ...]:
         *((receipt.key, receipt.token, batch.answer) if receipt else ("", "", "")),
         *((compact([word for pair in note.entry.items() for word in pair]), note.keep) if note else ("", "")),
         *(word for letter in bells for word in ((letter.list, letter.text) if letter else ("", ""))),
-        *(word for entry in batch.entries for word in _task(entry)),
+        *chain.from_iterable(map(_task, batch.entries)),
     )
 
 
