@@ -21,7 +21,7 @@ from tasks.planner import missed_until
 from tasks.preview import Preview, preview
 from tasks.principal import Principal
 from tasks.signature import Signer
-from tasks.store import Batch, Busy, Kept, Receipt, Reused, Store, Tally
+from tasks.store import MOST_KEPT, Batch, Busy, Full, Kept, Receipt, Reused, Store, Tally
 from tasks.store.deliveries import DeliveryLog, Generation
 from tasks.store.secrets import Secret
 from tasks.submission import stored_cron
@@ -125,9 +125,17 @@ class TaskManager:
         return dataclasses.replace(accepted.task, owner=self._who().name, next_run_at=accepted.task.next_run_at or due)
 
     def open_receipt(self, key: str, *, fingerprint: str, token: str) -> Receipt | Busy | Kept | Reused:
-        """Open the receipt that whoever asks has under `key`, or say why not: nobody meets the keys of others."""
-        owned = hashlib.sha256(f"{self._who().name}\n{key}".encode()).hexdigest()
-        found = self._store.receipts.open(owned, fingerprint=fingerprint, token=token)
+        """Open the receipt that whoever asks has under `key`, or say why not: nobody meets the keys of others.
+
+        Raises TooMuch where so much is kept for him already that nothing more is.
+        """
+        owner = self._who().name
+        owned = hashlib.sha256(f"{owner}\n{key}".encode()).hexdigest()
+        most = MOST_KEPT if self._settings.auth_is_required else None
+        found = self._store.receipts.open(owned, fingerprint=fingerprint, token=token, owner=owner, most=most)
+        if isinstance(found, Full):
+            text = "As much as may be is kept for your Idempotency-Keys; send this without one, or some hours later."
+            raise errors.TooMuch(text, code="quota_exceeded", retry_after=3600)
         return Kept(answer=self._keyring.opened(owned, found.answer)) if isinstance(found, Kept) else found
 
     def close_receipt(self, receipt: Receipt, answer: str, *, sealed: bool = False) -> None:

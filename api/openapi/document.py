@@ -89,6 +89,7 @@ IDEMPOTENT: Mapping[int, Sequence[str]] = {
     400: ("bad_idempotency_key",),
     409: ("idempotency_key_in_use",),
     422: ("idempotency_key_reused",),
+    429: ("quota_exceeded",),
 }
 SECURITY_SCHEMES = {
     "bearer": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.store.live import Watch
-from tasks.store.receipts import Busy, Kept, Receipt, Reused
+from tasks.store.receipts import MOST_KEPT, Busy, Full, Kept, Receipt, Reused
 from tasks.store.records import (
     BUCKETS,
     Claim,
@@ -25,6 +25,7 @@ from tasks.store.submitting import Batch
 
 __all__ = [
     "BUCKETS",
+    "MOST_KEPT",
     "Batch",
     "Busy",
     "Claim",
@@ -32,6 +33,7 @@ __all__ = [
     "DueSchedule",
     "Entry",
     "FireOrder",
+    "Full",
     "Kept",
     "Letter",
     "Look",

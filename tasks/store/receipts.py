@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tasks.principal import NOBODY
 from tasks.store.connection import Connection
 
 #: Milliseconds for which a try has a receipt to itself. A slower one is refused when it comes to store something.
 LEASE = 15_000
 #: Milliseconds for which an answer is kept.
 KEPT = 86_400_000
+#: Bytes of answers that are kept for one owner where there are quotas.
+MOST_KEPT = 268_435_456
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,8 @@ class Receipt:
     token: str
     #: Redis' clock when it was opened, ms.
     now: int
+    #: Whose request it is.
+    owner: str = NOBODY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +50,32 @@ class Reused:
     """The key came with another request before."""
 
 
+class Full:
+    """So much is kept for the owner that nothing more is."""
+
+
 class Receipts:
     """The verbs of receipts. Each raises StoreUnavailable where Redis is away."""
 
     def __init__(self, connection: Connection) -> None:
         self._redis = connection
 
-    def open(self, key: str, *, fingerprint: str, token: str) -> Receipt | Busy | Kept | Reused:
-        """Open the receipt `key` for a request with this fingerprint, or say why not."""
-        answer = self._redis.run("receipt_open", key, fingerprint, token, LEASE, KEPT)
+    def open(
+        self, key: str, *, fingerprint: str, token: str, owner: str = NOBODY, most: int | None = None
+    ) -> Receipt | Busy | Kept | Reused | Full:
+        """Open the receipt `key` for a request of `owner` with this fingerprint, or say why not.
+
+        `most` is how many bytes of answers may be kept for him.
+        """
+        answer = self._redis.run("receipt_open", key, fingerprint, token, LEASE, KEPT, owner, most or "")
         if answer[0] == "opened":
-            return Receipt(key=key, token=token, now=int(answer[1]))
+            return Receipt(key=key, token=token, now=int(answer[1]), owner=owner)
+        if answer[0] == "full":
+            return Full()
         if answer[0] == "busy":
             return Busy(left=int(answer[1]))
         return Kept(answer=answer[1]) if answer[0] == "kept" else Reused()
 
     def close(self, receipt: Receipt, answer: str) -> bool:
         """Keep the answer, or forget the receipt where it is empty; whether the receipt still was the caller's."""
-        return bool(self._redis.run("receipt_close", receipt.key, receipt.token, answer))
+        return bool(self._redis.run("receipt_close", receipt.key, receipt.token, answer, receipt.owner))

@@ -40,6 +40,8 @@
 --   worker:{id}          JSON    what the worker says of itself
 --   worker:{id}:calls    list    run ids that the worker must stop
 --   receipt:{hash}       hash    fingerprint token ends answer run, for a day
+--   owner:{name}:answers:{hour} string   bytes of the answers that receipts of a named owner began to keep in one hour since
+--                                1970, for a day
 --   counters             hash    what happened so often since the first task: submitted:{type}:{kind},
 --                                ended:{kind}:{status}, callbacks:{state or tries}, {delay or duration}:{kind}:{bucket or ms}
 --   counters:{minute}    hash    submitted and ended:{status} in one minute since 1970, for an hour
@@ -172,6 +174,17 @@ end
 -- Counts runs that ended, or never began, with a status.
 local function count_ended(kind, status, at, by)
   count('ended:' .. kind .. ':' .. status, 'ended:' .. status, at, by)
+end
+
+local function answers_key(owner, hour) return PREFIX .. 'owner:' .. owner .. ':answers:' .. number_text(hour) end
+
+-- Keeps an answer in a receipt, and counts it for as long as it is kept.
+local function keep_answer(receipt, owner, answer, at)
+  redis.call('HSET', receipt_key(receipt), 'answer', answer)
+  if owner == NOBODY then return end
+  local key = answers_key(owner, math.floor(at / 3600000))
+  redis.call('INCRBY', key, #answer)
+  redis.call('EXPIRE', key, 90000)
 end
 
 -- Tells whoever watches a task that something about it changed.

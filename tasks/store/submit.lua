@@ -134,7 +134,7 @@ for key, members in pairs(indexed) do
   end
 end
 for sort, many in pairs(submitted) do count('submitted:' .. sort, 'submitted', now, many) end
-if ARGV[6] ~= '' then redis.call('HSET', receipt_key(ARGV[6]), 'answer', ARGV[8]) end
+if ARGV[6] ~= '' then keep_answer(ARGV[6], owner, ARGV[8], now) end
 if ARGV[9] ~= '' and tasks > 0 then
   redis.call('XADD', PREFIX .. 'audit', 'MAXLEN', '~', ARGV[10], '*', unpack(cjson.decode(ARGV[9])))
 end

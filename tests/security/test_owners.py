@@ -15,9 +15,10 @@ from tasks.base_tasks import build_kinds
 from tasks.errors import Forbidden, RunNotFound, TaskNotFound, TooMuch
 from tasks.follow import Place
 from tasks.principal import Principal, Role
-from tasks.store import Store
+from tasks.store import MOST_KEPT, Store
 from tasks.task_manager import TaskManager
 from tests.make import RecordedBell, code_body, everything, http_body, make_settings
+from tests.security.conftest import Guarded
 
 OWNER = principal.of_user("olga", Role.OPERATOR)
 STRANGER = principal.of_user("stefan", Role.OPERATOR)
@@ -158,3 +159,28 @@ def test_code_tasks_have_owners_too(manager: TaskManager, store: Store) -> None:
     assert store.owner(task.id) == "olga"
     manager.delete(task.id)
     assert store.owner(task.id) is None
+
+
+def test_answers_kept_for_idempotency_keys_are_limited(guarded: Guarded) -> None:
+    olga, stefan = guarded.user("olga"), guarded.user("stefan")
+
+    def submit(who: dict[str, str], key: str) -> Any:
+        return guarded.call("POST", "/api/tasks", who, json=code_body(), headers={"Idempotency-Key": key})
+
+    assert submit(olga, "first").status_code == 201
+    pause = f"/api/tasks/{submit(olga, 'second').json['id']}/stop"
+    assert guarded.call("POST", pause, olga, headers={"Idempotency-Key": "third"}).status_code == 200
+    (counter,) = guarded.api.store._redis.command("KEYS", "{tms}:owner:olga:answers:*")
+    kept = sum(len(value["answer"]) for name, value in everything(guarded.api.store).items() if "receipt:" in name)
+    assert int(guarded.api.store._redis.command("GET", counter)) == kept
+    assert 80_000 < int(guarded.api.store._redis.command("TTL", counter)) <= 90_000
+    guarded.api.store._redis.command("SET", counter, MOST_KEPT + 1)
+    refused = submit(olga, "fourth")
+    assert (refused.status_code, refused.json["code"], refused.headers["Retry-After"]) == (
+        429,
+        "quota_exceeded",
+        "3600",
+    )
+    assert submit(olga, "first").headers["Idempotency-Replayed"] == "true"
+    assert guarded.call("POST", "/api/tasks", olga, json=code_body()).status_code == 201
+    assert submit(stefan, "first").status_code == 201
