@@ -84,7 +84,7 @@ LOG_BACKUP_COUNT = 5
 # --- Tasks and workers -------------------------------------------------------------------------------------------
 TASK_TIMEOUT = 1800  # most seconds a task may ask for, and what a code task gets that asks for none
 WORKER_PROCESSES = 1  # worker processes that start.py runs
-WORKER_NICE = 5  # how far workers and the code they run step back for the API and Redis, as nice(1) counts
+WORKER_NICE = 2  # how far workers and the code they run step back for the API and Redis, as nice(1) counts
 MAX_CONCURRENT_TASKS = 200  # runs at once in one worker process
 SANDBOX_CONCURRENCY: int | None = None  # code runs at once in one worker process; None: one for each core, shared out
 GRACE_SECONDS = 10.0  # how long a stopping worker lets its runs go on before it gives them back
