@@ -30,8 +30,9 @@ T = TypeVar("T")
 CHECK_SECONDS = 10.0
 #: Seconds of processor time that it may take; the longest sources take half of one.
 CHECK_CPU_SECONDS = 5
-#: Sources that one process checks at a time: each may take as much memory as a run.
-CHECKS_AT_ONCE = 8
+#: Seconds after which a source is one that takes long, and how many of these one process checks at a time: each may
+#: take as much memory as a run.
+QUICK_SECONDS, SLOW_CHECKS = 1.0, 8
 #: Seconds within which the children of a zygote that was killed are dead, on a machine with much else to do.
 SOON = 5.0
 
@@ -52,7 +53,7 @@ class Sandbox:
         self._budget = Budget(memory_mb, cpu_seconds)
         self._check_cpu = min(cpu_seconds, CHECK_CPU_SECONDS)
         self._checkers = Supply(wire.COMPILE, Budget(memory_mb, self._check_cpu), extra_modules)
-        self._checks = threading.BoundedSemaphore(CHECKS_AT_ONCE)
+        self._slow_checks = threading.BoundedSemaphore(SLOW_CHECKS)
         self._runners = Supply(wire.RUN, self._budget, extra_modules)
         #: Sources known so far.
         self.compiled = CompiledSources()
@@ -78,24 +79,33 @@ class Sandbox:
         return _missing(function_name, compiled)
 
     def _compile(self, source: str) -> Compiled:
-        if not self._checks.acquire(timeout=CHECK_SECONDS):
-            raise SandboxUnavailable("Too many sources are being checked now; try again.")
+        leash = Leash(time.monotonic() + CHECK_SECONDS, Bounds(CHECK_SECONDS, self._check_cpu), Report(0))
         try:
-            leash = Leash(time.monotonic() + CHECK_SECONDS, Bounds(CHECK_SECONDS, self._check_cpu), Report(0))
-            compiled = self._compile_for_run(source, leash)
+            compiled = _once_more_if_lost(lambda: self._compile_in_turn(source, leash), leash.report)
         except Violation:
             return _too_complex("The code cannot be compiled safely; simplify it.")
-        finally:
-            self._checks.release()
         if isinstance(compiled, Compiled):
             return compiled
         if not compiled.permanent:  # the machine's fault: the process was lost, or killed for lack of memory
             raise SandboxUnavailable(compiled.message)
         return _too_complex("The code is too complex to compile; split it into smaller parts.")
 
-    def _learn(self, source: str, session: Session) -> Compiled | None:
-        """What a child says of `source`, which is kept; None if it died over it. Raises Violation."""
-        heard = session.ask(source.encode(), COMPILED)
+    def _compile_in_turn(self, source: str, leash: Leash) -> Compiled | Failed:
+        """Sources that take long are few at a time, and none keeps another waiting. Raises as `_compile_for_run`."""
+        with self._checkers.borrow() as child:
+            session = Session(child, time.monotonic() + QUICK_SECONDS, None)
+            heard = session.ask(source.encode(), COMPILED)
+            if session.late:
+                if not self._slow_checks.acquire(blocking=False):
+                    raise SandboxUnavailable("Too many sources that take long are being checked now; try again.")
+                try:
+                    heard = session.hear(COMPILED, leash.until)
+                finally:
+                    self._slow_checks.release()
+            return self._learn(source, heard) or _died(session, leash)
+
+    def _learn(self, source: str, heard: Heard) -> Compiled | None:
+        """What a child has said of `source`, which is kept; None if it died over it. Raises Violation."""
         if heard.kind is None:
             return None
         if heard.kind == wire.REFUSED:
@@ -166,7 +176,7 @@ class Sandbox:
     def _compile_once(self, source: str, leash: Leash) -> Compiled | Failed:
         with self._checkers.borrow() as child, leash.report.on_stop(child.kill):
             session = Session(child, leash.until, None)
-            compiled = self._learn(source, session)
+            compiled = self._learn(source, session.ask(source.encode(), COMPILED))
             if compiled is None or leash.report.stop_reason is not None:
                 return _died(session, leash)
             return compiled

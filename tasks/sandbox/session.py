@@ -54,12 +54,20 @@ class Session:
         self._room = {} if report is None else dict.fromkeys(STREAMS, report.max_output_bytes + 1)
         self._buffer = bytearray()
         self._functions = b""
+        self._unsent = memoryview(b"")
         #: True once the deadline has passed.
         self.late = False
 
     def ask(self, request: bytes, until: frozenset[bytes]) -> Heard:
         """Send `request`; the first frame of a kind in `until` is the answer. Raises Violation."""
-        self._send(wire.REQUEST.pack(len(request)) + request)
+        self._unsent = memoryview(wire.REQUEST.pack(len(request)) + request)
+        return self.hear(until)
+
+    def hear(self, until: frozenset[bytes], deadline: float | None = None) -> Heard:
+        """Go on with `ask` after its deadline, until a later one."""
+        if deadline is not None:
+            self._deadline, self.late = deadline, False
+        self._send()
         while True:
             for kind, payload in self._frames():
                 if kind in until:
@@ -68,11 +76,10 @@ class Session:
             if not self._receive():
                 return Heard(None, b"")
 
-    def _send(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
+    def _send(self) -> None:
+        while self._unsent:
             try:
-                view = view[self._channel.send(view, socket.MSG_DONTWAIT) :]
+                self._unsent = self._unsent[self._channel.send(self._unsent, socket.MSG_DONTWAIT) :]
             except BlockingIOError:
                 if not self._wait(select.POLLOUT):
                     return

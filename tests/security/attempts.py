@@ -19,6 +19,16 @@ EXTRA_MODULES = (
     *("statistics", "string", "textwrap", "typing", "uuid", "zoneinfo"),
 )
 LIMITS = Limits(timeout=20, max_result_bytes=200_000)
+#: Takes a compiler longer than anybody waits, for it writes each `finally` twice.
+ENDLESS = (
+    "def f():\n"
+    + "".join(
+        f"{' ' * depth}def g():\n" if depth % 11 == 10 else f"{' ' * depth}try: pass\n{' ' * depth}finally:\n"
+        for depth in range(1, 45)
+    )
+    + " " * 45
+    + "pass\n"
+)
 
 
 @dataclass(frozen=True)

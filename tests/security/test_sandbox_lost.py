@@ -15,19 +15,9 @@ from tasks.model import Failed
 from tasks.report import Report
 from tasks.sandbox import Sandbox, client, wire
 from tests.integration.service import wait_for
-from tests.security.attempts import LIMITS
+from tests.security.attempts import ENDLESS, LIMITS
 
 WORK = "def f():\n    n = 0\n    while n < 8_000_000: n += 1\n    return n"
-#: Takes a compiler longer than anybody waits, for it writes each `finally` twice.
-ENDLESS = (
-    "def f():\n"
-    + "".join(
-        f"{' ' * depth}def g():\n" if depth % 11 == 10 else f"{' ' * depth}try: pass\n{' ' * depth}finally:\n"
-        for depth in range(1, 45)
-    )
-    + " " * 45
-    + "pass\n"
-)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tasks.model import Failed, Limits
 from tasks.report import Report
 from tasks.sandbox import Sandbox, client
 from tasks.sandbox.session import Violation
-from tests.security.attempts import LIMITS, attempt, attempt_raw
+from tests.security.attempts import ENDLESS, LIMITS, attempt, attempt_raw
 
 FORGE = """
 import builtins, os, struct, sys, marshal, json
@@ -157,16 +157,20 @@ def test_problems_that_no_compiler_of_ours_finds_are_a_violation(told: str) -> N
     assert client._problems(b'[["a", "b", 1, 65537]]')[0].column == 65_537
 
 
-def test_no_more_sources_are_checked_at_once_than_there_is_memory_for(
+def test_sources_that_take_long_are_few_at_a_time_and_keep_no_other_waiting(
     plain: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "CHECK_SECONDS", 0.1)
     with contextlib.ExitStack() as busy:
-        for _ in range(client.CHECKS_AT_ONCE):
-            busy.enter_context(plain._checks)
-        found = plain.check("def f(): return 'one too many'", "f")
-        assert [(each.code, each.message) for each in found] == [
-            ("sandbox_unavailable", "Too many sources are being checked now; try again.")
+        for _ in range(client.SLOW_CHECKS):
+            busy.enter_context(plain._slow_checks)
+        assert plain.check("def f(): return 'quick'", "f") == []
+        assert [(each.code, each.message) for each in plain.check(ENDLESS, "f")] == [
+            ("sandbox_unavailable", "Too many sources that take long are being checked now; try again.")
         ]
-    monkeypatch.undo()
-    assert plain.check("def f(): return 'one too many'", "f") == []
+    monkeypatch.setattr(client, "CHECK_SECONDS", 1.5)
+    assert [each.code for each in plain.check(ENDLESS, "f")] == ["code_too_complex"]
+
+
+def test_a_source_that_takes_long_is_gone_on_with(plain: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "QUICK_SECONDS", 0.0)  # over before its child has answered
+    assert plain.check("def f(): return 'slow'\n" + "# long\n" * 8000, "f") == []
