@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,8 @@ from api.express import Express, Plain
 from api.line import Line
 from api.patience import PatientWorker
 from api.turns import Turns
+
+log = logging.getLogger(__name__)
 
 
 class ExpressWorker(PatientWorker):
@@ -49,8 +52,15 @@ class ExpressWorker(PatientWorker):
         return super()._answer(line)
 
     def _plain(self, lines: Sequence[Line]) -> Mapping[Line, Plain]:
-        lane = self._express if self.alive else None
-        return {line: plain for line in lines if lane and (plain := line.plain(lane))}
+        return {line: plain for line in lines if (plain := self._plainly(line))}
+
+    def _plainly(self, line: Line) -> Plain | None:
+        """The request that has arrived, where the express lane takes it; a fault of its own costs nobody else."""
+        try:
+            return line.plain(self._express) if self._express and self.alive else None
+        except Exception:
+            log.exception("the express lane could not read a request")
+            return None
 
     def _told(self, asked: Mapping[Line, Plain]) -> Iterable[tuple[Line, bytes | Exception]]:
         return zip(asked, self._express.answer([*asked.values()]), strict=True) if asked and self._express else ()
