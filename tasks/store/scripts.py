@@ -1,11 +1,11 @@
-"""The Lua scripts as Redis runs them: its flags, the table of moves, records.lua, then the script itself.
+"""The Lua scripts as Redis runs them: its flags, the table of moves, definitions, then the script itself.
 
 A script's first line says what Redis lets it do while it is full (https://redis.io/docs/latest/develop/programmability/eval-intro/#script-flags):
 `#!lua` alone is refused whole, `allow-oom` works on, `no-writes` only reads. Without that
 line Redis would refuse a full server's script at its first command that needs memory, half done.
 
-Scripts about users, sessions and API keys come after accounts.lua instead; a few need nothing before them. Of what
-stands before it a script gets only what it uses, for all of it is made anew with each call.
+Scripts about users, sessions and API keys come after definitions/accounts.lua instead; a few need nothing before them.
+Of what stands before it a script gets only what it uses, for all of it is made anew with each call.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def text(name: str) -> str:
     return "\n".join((flags, *_used("\n".join(_before(name)), body), body))
 
 
-#: Beginnings of the names of scripts that come after accounts.lua.
+#: In an order in which each needs only those before it.
+DEFINITIONS = ("keys", "tasks", "queue", "deliveries", "runs")
+#: Beginnings of the names of scripts that come after the accounts' definitions instead.
 ABOUT_ACCOUNTS = ("user_", "session_", "key_")
 ALONE = frozenset({"rate", "secret_put", "secret_list"})
 
@@ -37,8 +39,12 @@ def _before(name: str) -> tuple[str, ...]:
     if name in ALONE:
         return ()
     if name.startswith(ABOUT_ACCOUNTS):
-        return ((FOLDER / "accounts.lua").read_text("utf-8"),)
-    return moves(), (FOLDER / "records.lua").read_text("utf-8")
+        return (_definition("accounts"),)
+    return moves(), *(_definition(each) for each in DEFINITIONS)
+
+
+def _definition(name: str) -> str:
+    return (FOLDER / "definitions" / f"{name}.lua").read_text("utf-8")
 
 
 #: What a line at the left margin begins to define.

@@ -8,13 +8,12 @@ import pytest
 
 from tasks.store import scripts
 
-OWN_WORDS = ("records", "accounts")
-NAMES = sorted(path.stem for path in scripts.FOLDER.glob("*.lua") if path.stem not in OWN_WORDS)
-COMMON = {name: (scripts.FOLDER / f"{name}.lua").read_text("utf-8") for name in OWN_WORDS}
+NAMES = sorted(path.stem for path in scripts.FOLDER.glob("*.lua"))
+COMMON = [path.read_text("utf-8") for path in sorted((scripts.FOLDER / "definitions").glob("*.lua"))]
 #: Every name that the common texts define at the left margin, found in another way than the code does.
 DEFINED = {
     name
-    for text in (scripts.moves(), *COMMON.values())
+    for text in (scripts.moves(), *COMMON)
     for name in re.findall(r"^(?:local function |local |)([A-Za-z_]+)(?:\(| =)", text, re.MULTILINE)
 }
 

@@ -9,9 +9,9 @@ from tasks.model import FINISHED, RUN_MOVES, SCHEDULE_MOVES, Status
 from tasks.store import Store, scripts
 from tests.make import everything, submit
 
-RECORDS = (scripts.FOLDER / "records.lua").read_text("utf-8")
-MOVE_RUN = f"{scripts.moves()}\n{RECORDS}\nmove_run(ARGV[1], ARGV[2], now_ms())"
-MOVE_TASK = f"{scripts.moves()}\n{RECORDS}\nmove_task(ARGV[1], ARGV[2], '', now_ms())"
+BEFORE = "\n".join(scripts._before("submit"))
+MOVE_RUN = f"{BEFORE}\nmove_run(ARGV[1], ARGV[2], now_ms())"
+MOVE_TASK = f"{BEFORE}\nmove_task(ARGV[1], ARGV[2], '', now_ms())"
 
 
 def refused(store: Store, script: str, member: str, new: Status) -> bool:
