@@ -12,6 +12,8 @@ import pytest
 from tasks import precedence
 from tests.integration.service import Service, wait_for
 
+#: How far whatever is started here steps back at the least.
+LEAST = os.getpriority(os.PRIO_PROCESS, 0)
 LOOP = "def f():\n    while True:\n        pass"
 
 
@@ -53,12 +55,12 @@ def test_workers_and_the_code_they_run_are_nicer_than_the_api(service: Service) 
 def test_a_worker_that_keeps_up_stands_where_the_api_does_and_steps_back_when_it_is_behind(service: Service) -> None:
     worker = psutil.Process(service.processes["worker"].pid)
     assert service.finished(service.code("def f():\n    return 1")["id"])["status"] == "succeeded"
-    assert stands(worker, 0)
+    wait_for("nothing to do yet", lambda: stands(worker, LEAST))  # on a busy machine that one may have taken long
     for _ in range(40):
         last = service.code("def f():\n    sum(range(2_000_000))")
     wait_for("runs that wait", lambda: stands(worker, 7))
     service.finished(last["id"])
-    wait_for("nothing left to do", lambda: stands(worker, 0))
+    wait_for("nothing left to do", lambda: stands(worker, LEAST))
 
 
 @pytest.mark.skipif(precedence.of_session(os.getpid()) is None, reason="this kernel does not share among sessions")
@@ -68,4 +70,4 @@ def test_a_run_that_goes_on_for_long_steps_back(service: Service) -> None:
     service.running(task["id"])
     wait_for("the second pulse", lambda: stands(worker, 7))
     service.call("POST", f"/api/tasks/{task['id']}/stop")
-    wait_for("nothing left to do", lambda: stands(worker, 0))
+    wait_for("nothing left to do", lambda: stands(worker, LEAST))
