@@ -16,6 +16,7 @@ from tasks.http_call import HttpCaller, HttpRequest
 from tasks.model import Done, Failed, Limits
 from tasks.report import Report
 from tests.http_server import Server, answer
+from tests.integration.service import free_port
 
 PRIVATE_V4 = [
     "0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.254",
@@ -165,7 +166,7 @@ def test_a_name_is_resolved_once_and_the_checked_address_is_the_one_connected_to
 ) -> None:
     lookups["rebinding.example.com"] = [["127.0.0.2"], ["127.0.0.1"]]
     with (
-        Server(lambda _seen, _connection: answer("public"), host="127.0.0.2") as public,
+        Server(lambda _seen, _connection: answer("public"), host="127.0.0.2", port=free_port()) as public,
         Server(lambda _seen, _connection: answer("inside"), host="127.0.0.1", port=public.port) as inside,
     ):
         outcome = call(f"http://rebinding.example.com:{public.port}/", "127.0.0.2/32")
@@ -200,7 +201,7 @@ def test_a_redirect_to_an_inner_address_is_refused(
 ) -> None:
     lookups["inner.example.com"] = [["127.0.0.1"]]
     lookups["rebinding.example.com"] = [["127.0.0.2"], ["127.0.0.1"]]
-    with Server(lambda _seen, _connection: answer("inside")) as inside:
+    with Server(lambda _seen, _connection: answer("inside"), port=free_port()) as inside:
         target = location(inside.port)
         with Server(
             lambda _seen, _connection: answer(status=status, location=target), host="127.0.0.2", port=inside.port
