@@ -23,6 +23,7 @@ from tasks.signature import Signer
 from tasks.store import Store
 from tasks.store.deliveries import DeliveryLog, DeliveryStatus
 from tests.http_server import Script, Seen, Server, answer
+from tests.integration.service import free_port
 from tests.kinds import eventually
 from tests.make import end, make_settings, submit, take
 
@@ -198,8 +199,7 @@ def test_tries_are_bounded_and_a_further_round_can_be_asked_for(post: Post) -> N
 
 def test_who_is_down_gets_it_when_he_is_back(make: Make) -> None:
     post = make(callback_pauses=(0.05,) * 40)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     task = post.task(f"http://127.0.0.1:{port}/")
     eventually(lambda: post.log(task).tries_made > 1)
     with receiver(port=port) as server:
