@@ -83,7 +83,9 @@ def send(sock: socket, data: bytes) -> None:
             left = left[sock.send(left[:PIECE]) :]
         except BlockingIOError:
             raise BrokenPipeError(errno.EPIPE, "the client does not read") from None
-        if left and _patience(sock) and time.monotonic() - started > _patience(sock) + len(data) / SLOWEST:
+        if not left or not (patience := _patience(sock)):
+            continue
+        if time.monotonic() - started > patience + len(data) / SLOWEST:
             raise BrokenPipeError(errno.EPIPE, "the client reads too slowly")
 
 
